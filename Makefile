@@ -1,0 +1,39 @@
+# Every verb of the project. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test check format bench docs clean
+
+help: ## list the verbs
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,test,check]'
+	touch $(STAMP)
+
+demo: $(STAMP) ## a small world with a planted failure: built, monitored, served
+	$(BIN)/driftmap demo
+
+test: $(STAMP) ## every test, in a real browser too where there is one
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## style, types, the import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+format: $(STAMP) ## put the code in its usual form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## measure speed at a million rows
+	$(BIN)/python benchmarks/ingest.py --rows 1000000 --json
+	$(BIN)/python benchmarks/pan.py --rows 1000000 --json
+
+clean: ## remove what the verbs made
+	rm -rf $(VENV) demo build *.egg-info

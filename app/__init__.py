@@ -1,0 +1,1 @@
+"""What people touch: the dashboard, the HTTP API, the command line."""

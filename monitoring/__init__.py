@@ -1,0 +1,1 @@
+"""What the figures mean: scoring, drift, accuracy, calibration, rules, alerts, the schedule."""

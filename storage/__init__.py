@@ -1,0 +1,1 @@
+"""What is kept: DuckDB, ingest, labels, regions, roll-ups, queries."""
