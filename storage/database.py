@@ -1,0 +1,171 @@
+"""The one object that owns every connection to the database."""
+
+import queue
+import re
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import duckdb
+import pandas as pd
+
+from storage.errors import DatabaseInUseError, DatabaseVersionError, DriftmapError
+
+T = TypeVar("T")
+Work = Callable[[duckdb.DuckDBPyConnection], Any]
+
+CLOSED = "The database is closed."
+
+
+class Database:
+    """A DuckDB file with one writer thread and a cursor for every reader.
+
+    DuckDB lets one process own a file, and within it any number of threads read while one writes.
+    Writes are queued and each is one transaction: all of it is kept, or nothing.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, location: str) -> None:
+        self.location = location
+        self._connection = connection
+        self._writes: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._writer = threading.Thread(target=self._write_loop, name="driftmap-writer", daemon=True)
+        self._writer.start()
+
+    @classmethod
+    def open(cls, location: str) -> Self:
+        """The database in the file `location` (or ':memory:'), created and brought up to date where needed.
+
+        Raises DatabaseInUseError where another process owns the file, DatabaseVersionError where a newer
+        driftmap wrote it.
+        """
+        try:
+            connection = duckdb.connect(location)
+        except duckdb.IOException as error:
+            if "lock" in str(error).lower():
+                raise DatabaseInUseError(f"{location}: in use by another process{_owner(error)}.") from error
+            raise DriftmapError(f"{location}: cannot be opened: {_first_line(error)}") from error
+        except duckdb.Error as error:
+            raise DriftmapError(f"{location}: is no DuckDB file: {_first_line(error)}") from error
+        try:
+            # Zone maps need rows in the order they were written; flat integer keys group fastest so.
+            connection.execute("SET TimeZone = 'UTC'; SET perfect_ht_threshold = 20")
+            migrate(connection, location)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, location)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows that `sql` answers. Safe from any thread."""
+        with self._cursor() as cursor:
+            return cursor.execute(sql, parameters).fetchall()
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """What `sql` answers, as a DataFrame. Safe from any thread."""
+        with self._cursor() as cursor:
+            return cursor.execute(sql, parameters).df()
+
+    def write(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """What `work(connection)` returns, run in the writer thread inside one transaction.
+
+        Raises what `work` raises, after rolling back.
+        """
+        if threading.current_thread() is self._writer:
+            raise RuntimeError("write() was called from within write(): pass the connection on instead")
+        outcome: Future[T] = Future()
+        with self._closing:
+            if self._closed:
+                raise DriftmapError(CLOSED)
+            self._writes.put((work, outcome))
+        return outcome.result()
+
+    def close(self) -> None:
+        """Finish the writes that wait, then close the file."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._writes.put(None)
+        self._writer.join()
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        if self._closed:
+            raise DriftmapError(CLOSED)
+        return self._connection.cursor()
+
+    def _write_loop(self) -> None:
+        connection = self._connection.cursor()
+        while (item := self._writes.get()) is not None:
+            work, outcome = item
+            try:
+                connection.begin()
+                result = work(connection)
+                connection.commit()
+            except BaseException as error:
+                _roll_back(connection)
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(result)
+        connection.close()
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.rollback()
+    except duckdb.Error:  # the failure itself ended the transaction
+        return
+
+
+def migrate(connection: duckdb.DuckDBPyConnection, location: str) -> None:
+    """Run every migration that the database has not had, each in its own transaction."""
+    connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER, applied_at TIMESTAMP)")
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
+    current = row[0] if row else 0
+    scripts = migrations()
+    if current > len(scripts):
+        raise DatabaseVersionError(
+            f"{location}: written by a newer driftmap (schema {current}, this one knows {len(scripts)}). "
+            "Upgrade driftmap to open it."
+        )
+    for version, script in enumerate(scripts[current:], start=current + 1):
+        connection.begin()
+        connection.execute(script)
+        connection.execute("INSERT INTO schema_version VALUES (?, now()::TIMESTAMP)", [version])
+        connection.commit()
+
+
+def migrations() -> list[str]:
+    """The migration scripts in order; the first is version 1."""
+    folder = files("storage").joinpath("migrations")
+    names = sorted(item.name for item in folder.iterdir() if re.fullmatch(r"\d{4}_\w+\.sql", item.name))
+    return [folder.joinpath(name).read_text(encoding="utf-8") for name in names]
+
+
+def quote(identifier: str) -> str:
+    """`identifier` quoted for SQL. The only place where names become part of a statement."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+
+def _owner(error: Exception) -> str:
+    match = re.search(r"PID (\d+)", str(error))
+    return f" (process {match[1]})" if match else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,76 @@
+"""Positions on the map as integers, and the cells of the map pyramid.
+
+A position is Web Mercator (EPSG:3857) in steps of 2^-30 of the world's width (3.7 cm at the equator),
+counted from the north-west corner. The cell of level z that holds it is the position shifted right by
+30 - z bits, so cells nest exactly and a cell of the roll-up is a set of whole rows.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+DEPTH = 30
+SIZE = 1 << DEPTH
+WORLD = 40_075_016.685578488  # metres around the equator (WGS 84)
+MAX_LATITUDE = 85.0511287798066  # where the Mercator square ends
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bounds = tuple[float, float, float, float]
+
+
+def position(lon: Floats, lat: Floats) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Integer map positions x, y of longitudes and latitudes in degrees. Beyond ±85.05° lies on the edge."""
+    phi = np.radians(np.clip(lat, -MAX_LATITUDE, MAX_LATITUDE))
+    x = (lon + 180.0) / 360.0
+    y = 0.5 - np.arcsinh(np.tan(phi)) / (2.0 * np.pi)
+    return _integer(x), _integer(y)
+
+
+def _integer(share: Floats) -> npt.NDArray[np.int32]:
+    return np.clip(np.floor(share * SIZE), 0, SIZE - 1).astype(np.int32)
+
+
+def morton(x: npt.NDArray[np.int32], y: npt.NDArray[np.int32]) -> npt.NDArray[np.uint64]:
+    """The Morton (Z-order) key of positions: neighbours on the map are near in this order."""
+    return _spread(x.astype(np.uint64)) | (_spread(y.astype(np.uint64)) << np.uint64(1))
+
+
+def _spread(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    for shift, mask in (
+        (16, 0x0000FFFF0000FFFF),
+        (8, 0x00FF00FF00FF00FF),
+        (4, 0x0F0F0F0F0F0F0F0F),
+        (2, 0x3333333333333333),
+        (1, 0x5555555555555555),
+    ):
+        value = (value | (value << np.uint64(shift))) & np.uint64(mask)
+    return value
+
+
+def to_metres(x: Floats | float, y: Floats | float) -> tuple[Floats, Floats]:
+    """EPSG:3857 metres of integer positions (or fractions of them)."""
+    return (
+        np.asarray(x, float) / SIZE * WORLD - WORLD / 2,
+        WORLD / 2 - np.asarray(y, float) / SIZE * WORLD,
+    )
+
+
+def from_metres(bounds: Bounds) -> tuple[int, int, int, int]:
+    """The positions (x first, y first, x last, y last), ends included, that lie in `bounds`.
+
+    `bounds` is (xmin, ymin, xmax, ymax) in EPSG:3857 metres; y runs south in positions.
+    """
+    xmin, ymin, xmax, ymax = bounds
+    first_x, last_x = (int(np.clip((v + WORLD / 2) / WORLD * SIZE, 0, SIZE - 1)) for v in (xmin, xmax))
+    first_y, last_y = (int(np.clip((WORLD / 2 - v) / WORLD * SIZE, 0, SIZE - 1)) for v in (ymax, ymin))
+    return first_x, first_y, last_x, last_y
+
+
+def cell_size(level: int) -> float:
+    """The width of a cell of `level`, EPSG:3857 metres."""
+    return WORLD / (1 << level)
+
+
+def level_for(extent: int, cells: int) -> int:
+    """The level at which `extent` (in positions) is about `cells` cells wide, never wider than twice that."""
+    return int(np.clip(np.floor(np.log2(cells * SIZE / max(extent, 1))), 0, DEPTH))
