@@ -1,0 +1,1 @@
+"""One chart or map layer a file: data in, one HoloViews element out."""
