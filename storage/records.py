@@ -64,7 +64,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something a person should look at. `state`: 'open' or 'closed'."""
+    """Something a person should look at. `state`: 'open' or 'closed'.
+
+    `since` is the start of the window it opened on.
+    """
 
     id: str
     rule: str
@@ -87,6 +90,7 @@ class Alert:
     reference: float | None
     message: str
     url: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
