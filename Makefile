@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test check format bench clean
 
 help: ## list the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,11 +21,11 @@ demo: $(STAMP) ## a small world with a planted failure: built, monitored, served
 test: $(STAMP) ## every test, in a real browser too where there is one
 	$(BIN)/python -m pytest
 
-check: $(STAMP) ## style, types, the import rule
+check: $(STAMP) ## style, types, the import rule, the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_architecture.py
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
 
 format: $(STAMP) ## put the code in its usual form
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,54 @@
+"""What all tests share: browser tests need Chromium, and say loudly where they did not run."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+REQUIRED = os.environ.get("DRIFTMAP_REQUIRE_BROWSER") == "1"
+
+
+def chromium() -> str | None:
+    """The path of Debian's Chromium (or Chrome), or None where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    return path
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("ui") and chromium() is None:
+        pytest.skip("no Chromium on this machine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    if REQUIRED and report.skipped and item.get_closest_marker("ui"):
+        report.outcome = "failed"
+        report.longrepr = (
+            f"A browser test was skipped, and DRIFTMAP_REQUIRE_BROWSER allows none: {why(report)}"
+        )
+    return report  # type: ignore[return-value]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "ui" in report.keywords]
+    if skipped:
+        reasons = ", ".join(sorted({why(report) for report in skipped}))
+        terminalreporter.section("BROWSER TESTS DID NOT RUN", sep="!", red=True, bold=True)
+        terminalreporter.line(f"{len(skipped)} skipped: {reasons}. The dashboard is untested.", red=True)
+        terminalreporter.line("Install Chromium (apt-get install chromium) or run .ci/run.", red=True)
+
+
+def why(report: pytest.TestReport) -> str:
+    """The reason for which `report` says that its test was skipped."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")
