@@ -56,10 +56,8 @@ def test_the_import_rule_sees_relative_imports_and_those_inside_functions() -> N
 def declared(*extras: str) -> set[str]:
     """The libraries that pyproject.toml asks for, with those of `extras`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = project["dependencies"] + [
-        line for name in extras for line in project["optional-dependencies"][name]
-    ]
-    return {normal(re.split(r"[^\w.-]", line)[0]) for line in lines}
+    groups = [project["dependencies"], *(project["optional-dependencies"][name] for name in extras)]
+    return {normal(re.split(r"[^\w.-]", line)[0]) for group in groups for line in group}
 
 
 def test_every_imported_library_is_declared() -> None:
