@@ -81,9 +81,7 @@ def open_alerts(connection: duckdb.DuckDBPyConnection, model: str) -> list[Alert
     return [alert_of(row) for row in rows]
 
 
-def alerts(
-    db: Database, state: str | None = None, model: str | None = None, limit: int | None = None
-) -> list[Alert]:
+def alerts(db: Database, state: str | None = None, model: str | None = None, limit: int | None = None) -> list[Alert]:
     """Alerts ('open', 'closed' or all): open before closed, critical before warning, newest first."""
     conditions, parameters = [], []
     for column, value in (("state", state), ("model", model)):

@@ -4,11 +4,11 @@ import duckdb
 
 from storage.database import Database
 from storage.errors import NotFoundError
-from storage.models import Model
+from storage.models import FeatureKind, Model
 
 
 def register_model(database: Database, model: Model) -> None:
-    """Store `model`, or bring what is stored up to date. Its new classes get codes; no class loses its own."""
+    """Store `model`, or bring what is stored up to date. New classes get codes; none loses its own."""
     if database.rows("SELECT 1 FROM model WHERE name = ? AND specification = ?", [model.name, _text(model)]):
         return
     database.write(lambda connection: _register(connection, model))
@@ -20,6 +20,7 @@ def _register(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     new = [name for name in model.classes if name not in names]
     for code, name in enumerate(new, start=len(names)):
         connection.execute("INSERT INTO model_class VALUES (?, ?, ?)", [model.name, code, name])
+    _register_features(connection, model)
     if connection.execute("SELECT 1 FROM model WHERE name = ?", [model.name]).fetchone():
         connection.execute(
             "UPDATE model SET specification = ?, region_set = ? WHERE name = ?",
@@ -32,13 +33,28 @@ def _register(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
         )
 
 
+def _register_features(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
+    for kind in ("numeric", "categorical"):
+        known = connection.execute(
+            "SELECT name FROM model_feature WHERE model = ? AND kind = ? ORDER BY code", [model.name, kind]
+        ).fetchall()
+        names = [name for (name,) in known]
+        for name, its_kind in model.features.items():
+            if its_kind == kind and name not in names:
+                names.append(name)
+                connection.execute(
+                    "INSERT INTO model_feature VALUES (?, ?, ?, ?)", [model.name, kind, len(names), name]
+                )
+
+
 def _text(model: Model) -> str:
     return model.model_dump_json()
 
 
 def registered_models(database: Database) -> list[Model]:
     """Every registered model, by name."""
-    return [Model.model_validate_json(text) for (text,) in database.rows("SELECT specification FROM model ORDER BY name")]
+    rows = database.rows("SELECT specification FROM model ORDER BY name")
+    return [Model.model_validate_json(text) for (text,) in rows]
 
 
 def stored_model(database: Database, name: str) -> Model:
@@ -52,7 +68,29 @@ def stored_model(database: Database, name: str) -> Model:
 
 def class_names(database: Database, model: str) -> list[str]:
     """The classes of `model` by code."""
-    return [name for (name,) in database.rows("SELECT name FROM model_class WHERE model = ? ORDER BY code", [model])]
+    rows = database.rows("SELECT name FROM model_class WHERE model = ? ORDER BY code", [model])
+    return [name for (name,) in rows]
+
+
+def class_codes(connection: duckdb.DuckDBPyConnection, model: str) -> dict[str, int]:
+    """The code of each class of `model`, in the order of codes."""
+    rows = connection.execute("SELECT name, code FROM model_class WHERE model = ? ORDER BY code", [model]).fetchall()
+    if not rows:
+        raise NotFoundError(f"No model '{model}' in the database. Add it under models: in driftmap.yaml.")
+    return dict(rows)
+
+
+FeatureCodes = dict[FeatureKind, dict[str, int]]
+
+
+def feature_codes(connection: duckdb.DuckDBPyConnection, model: str) -> FeatureCodes:
+    """The features that `model` has (or once had) by kind, with their place in the lists, from 1."""
+    codes: FeatureCodes = {"numeric": {}, "categorical": {}}
+    for kind, name, code in connection.execute(
+        "SELECT kind, name, code FROM model_feature WHERE model = ? ORDER BY kind, code", [model]
+    ).fetchall():
+        codes[kind][name] = code
+    return codes
 
 
 def versions(database: Database, model: str) -> list[str]:

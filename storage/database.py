@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from importlib.resources import files
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -53,8 +52,8 @@ class Database:
         except duckdb.Error as error:
             raise DriftmapError(f"{location}: is no DuckDB file: {_first_line(error)}") from error
         try:
-            # Zone maps need rows in the order they were written; flat integer keys group fastest so.
-            connection.execute("SET TimeZone = 'UTC'; SET perfect_ht_threshold = 20")
+            # A larger threshold lets DuckDB group by flat integer keys in an array, not a hash table.
+            connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL perfect_ht_threshold = 20")
             migrate(connection, location)
         except BaseException:
             connection.close()
@@ -63,12 +62,12 @@ class Database:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows that `sql` answers. Safe from any thread."""
-        with self._cursor() as cursor:
+        with self.cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """What `sql` answers, as a DataFrame. Safe from any thread."""
-        with self._cursor() as cursor:
+        with self.cursor() as cursor:
             return cursor.execute(sql, parameters).df()
 
     def write(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
@@ -103,7 +102,8 @@ class Database:
     ) -> None:
         self.close()
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own for one reader: to be closed (`with`), and used by one thread."""
         if self._closed:
             raise DriftmapError(CLOSED)
         return self._connection.cursor()
@@ -159,7 +159,6 @@ def migrations() -> list[str]:
 def quote(identifier: str) -> str:
     """`identifier` quoted for SQL. The only place where names become part of a statement."""
     return '"' + identifier.replace('"', '""') + '"'
-
 
 
 def _owner(error: Exception) -> str:

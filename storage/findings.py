@@ -21,9 +21,7 @@ from storage.records import Alert, Finding, Run, Verdict, Window
 
 JudgeAlerts = Callable[[list[Finding], list[Alert]], AlertChanges]
 
-RUN_COLUMNS = (
-    "id, model, window_start, window_end, started_at, finished_at, outcome, message, predictions, findings"
-)
+RUN_COLUMNS = "id, model, window_start, window_end, started_at, finished_at, outcome, message, predictions, findings"
 FINDING_COLUMNS = (
     "model, version, region, region_name, window_start, window_end, metric,"
     " value, lower, upper, n, verdict, reference, details, run"
@@ -95,16 +93,12 @@ def finish_run(
         )
         if table.num_rows:
             connection.register("new_finding", table)
-            connection.execute(
-                f"INSERT INTO finding ({FINDING_COLUMNS}) SELECT {FINDING_COLUMNS} FROM new_finding"
-            )
+            connection.execute(f"INSERT INTO finding ({FINDING_COLUMNS}) SELECT {FINDING_COLUMNS} FROM new_finding")
             connection.unregister("new_finding")
         if report is not None:
             write_report(connection, run, *report)
         if judge_alerts is not None:
-            apply_changes(
-                connection, judge_alerts(judged(connection, run.model), open_alerts(connection, run.model))
-            )
+            apply_changes(connection, judge_alerts(judged(connection, run.model), open_alerts(connection, run.model)))
         close_run(connection, done)
 
     db.write(work)
@@ -120,8 +114,7 @@ def fail_run(db: Database, run: Run, message: str) -> Run:
 
 def close_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     connection.execute(
-        "UPDATE run SET finished_at = ?, outcome = ?, message = ?, predictions = ?, findings = ?"
-        " WHERE id = ?",
+        "UPDATE run SET finished_at = ?, outcome = ?, message = ?, predictions = ?, findings = ? WHERE id = ?",
         [run.finished_at, run.outcome, run.message, run.predictions, run.findings, run.id],
     )
 
@@ -146,9 +139,7 @@ def mark_interrupted(db: Database) -> int:
 def runs(db: Database, model: str | None = None, limit: int = 100) -> list[Run]:
     """The last `limit` runs (of `model` where given), newest first."""
     where, parameters = ("WHERE model = ?", [model]) if model is not None else ("", [])
-    rows = db.rows(
-        f"SELECT {RUN_COLUMNS} FROM run {where} ORDER BY started_at DESC, id LIMIT ?", [*parameters, limit]
-    )
+    rows = db.rows(f"SELECT {RUN_COLUMNS} FROM run {where} ORDER BY started_at DESC, id LIMIT ?", [*parameters, limit])
     return [Run(*row) for row in rows]
 
 

@@ -64,9 +64,7 @@ class RegionLookup:
             starts = np.flatnonzero(np.diff(tried, prepend=-1))
             covered = np.zeros(len(points), dtype=bool)
             for start, stop in zip(starts, [*starts[1:], len(points)], strict=True):
-                covered[start:stop] = self._covers(
-                    tried[start], lon[points[start:stop]], lat[points[start:stop]]
-                )
+                covered[start:stop] = self._covers(tried[start], lon[points[start:stop]], lat[points[start:stop]])
             rank[points[covered]] = tried[covered]
             open_points = points[~covered]
             candidate[open_points] += 1

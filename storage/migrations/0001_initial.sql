@@ -11,6 +11,9 @@ CREATE TABLE model (
 -- Classes are coded once and never recoded, so a class can be added or reordered in the configuration.
 CREATE TABLE model_class (model VARCHAR NOT NULL, code SMALLINT NOT NULL, name VARCHAR NOT NULL);
 
+-- So are features, each within its kind: the code is the place in the lists of a prediction, from 1.
+CREATE TABLE model_feature (model VARCHAR NOT NULL, kind VARCHAR NOT NULL, code SMALLINT NOT NULL, name VARCHAR NOT NULL);
+
 CREATE TABLE model_version (model VARCHAR NOT NULL, version VARCHAR NOT NULL, first_seen TIMESTAMP NOT NULL);
 
 -- Where the bins of a numeric feature lie: bin = floor((value - origin) / width), open-ended.
@@ -30,10 +33,10 @@ CREATE TABLE prediction (
     region INTEGER NOT NULL,                 -- key of the deepest region that holds the point; 0: none
     predicted SMALLINT NOT NULL,             -- class code
     confidence DOUBLE,
-    probabilities FLOAT[],                   -- in the order of class codes
+    probabilities FLOAT[],                   -- by class code
     entropy FLOAT,                           -- nats
     mutual_information FLOAT,                -- nats
-    numeric_features FLOAT[],                -- in the order of the model's numeric features
+    numeric_features FLOAT[],                -- by feature code
     categorical_features VARCHAR[],
     area_m2 DOUBLE,
     label SMALLINT,                          -- class code; NULL until the label is known
@@ -128,7 +131,8 @@ CREATE TABLE alert (
     opened_at TIMESTAMP NOT NULL, updated_at TIMESTAMP NOT NULL, closed_at TIMESTAMP,
     window_start TIMESTAMP NOT NULL, window_end TIMESTAMP NOT NULL,
     value DOUBLE, lower DOUBLE, upper DOUBLE, n BIGINT NOT NULL, reference DOUBLE,
-    message VARCHAR NOT NULL, url VARCHAR NOT NULL
+    message VARCHAR NOT NULL, url VARCHAR NOT NULL,
+    since TIMESTAMP NOT NULL                 -- start of the window it opened on
 );
 
 CREATE TABLE alert_event (

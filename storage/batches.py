@@ -1,0 +1,123 @@
+"""The record of what was ingested: one batch a file, and every row that was refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import duckdb
+import pandas as pd
+
+from storage.database import Database
+from storage.records import BatchResult
+from storage.validation import Layout, literal, raw
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is being ingested, where it is from, and the hash of its content."""
+
+    id: str
+    kind: str
+    model: str
+    source: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """One ingest as it is kept. Times in UTC."""
+
+    id: str
+    kind: str
+    model: str
+    source: str
+    received_at: datetime
+    rows: int
+    accepted: int
+    replaced: int
+    unchanged: int
+    refused: int
+    outside_regions: int
+    repaired: int
+    seconds: float
+
+
+@contextmanager
+def dropping(connection: duckdb.DuckDBPyConnection, tables: tuple[str, ...]) -> Iterator[None]:
+    """Drop the temporary `tables` at the end. (After an error the rollback takes them away.)"""
+    yield
+    for table in tables:
+        connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
+
+
+def count(connection: duckdb.DuckDBPyConnection, rows: str, condition: str | None = "true") -> int:
+    """The number of rows of a relation for which `condition` holds."""
+    row = connection.execute(f"SELECT count(*) FROM {rows}" + (f" WHERE {condition}" if condition else "")).fetchone()
+    return int(row[0]) if row else 0
+
+
+def refuse(connection: duckdb.DuckDBPyConnection, layout: Layout, batch: Batch) -> dict[str, int]:
+    """Keep the refused rows of `judged` with their reasons; how many there are of each reason, most first."""
+    reasons = connection.execute("""
+        SELECT reason, count(*) AS n FROM judged WHERE reason IS NOT NULL GROUP BY reason ORDER BY n DESC, reason
+    """).fetchall()
+    if reasons:
+        content = ", ".join(f"{literal(column)}, {raw(column)}" for column in layout.used)
+        connection.execute(f"""
+            INSERT INTO rejected_row
+            SELECT {literal(batch.id)}, judged.place + 1, judged.reason, json_object({content})
+            FROM judged JOIN staged ON judged.place = staged.rowid WHERE judged.reason IS NOT NULL
+        """)
+    return dict(reasons)
+
+
+def record(connection: duckdb.DuckDBPyConnection, batch: Batch, result: BatchResult) -> BatchResult:
+    """Keep `result`; where the same content was ingested before, nothing is recorded twice.
+
+    Content that changed nothing and was refused as before leaves the earlier batch as it was. Otherwise the
+    new batch takes over the refused rows.
+    """
+    earlier = connection.execute(
+        "SELECT id, refused FROM batch WHERE model = ? AND kind = ? AND content_hash = ? "
+        "ORDER BY received_at DESC LIMIT 1",
+        [batch.model, batch.kind, batch.content_hash],
+    ).fetchone()
+    refused = sum(result.refused.values())
+    if earlier:
+        nothing_new = not result.accepted and not result.replaced and refused == earlier[1]
+        connection.execute("DELETE FROM rejected_row WHERE batch = ?", [batch.id if nothing_new else earlier[0]])
+        if nothing_new:
+            return replace(result, batch=earlier[0])
+    connection.execute(
+        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, now()::TIMESTAMP, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            batch.id, batch.kind, batch.model, batch.source, batch.content_hash, result.rows, result.accepted,
+            result.replaced, result.unchanged, refused, result.outside_regions, result.repaired, result.seconds,
+        ],
+    )  # fmt: skip
+    return result
+
+
+def batches(database: Database, model: str | None = None, limit: int = 100) -> list[StoredBatch]:
+    """The last batches, newest first."""
+    rows = database.rows(
+        """SELECT id, kind, model, source, received_at, "rows", accepted, replaced, unchanged, refused,
+            outside_regions, repaired, seconds
+        FROM batch WHERE model = ? OR ? IS NULL ORDER BY received_at DESC, id LIMIT ?""",
+        [model, model, limit],
+    )
+    return [StoredBatch(*row) for row in rows]
+
+
+def known_content(database: Database, model: str, kind: str) -> set[str]:
+    """The content hashes of all that was ingested as `kind` for `model`."""
+    rows = database.rows("SELECT content_hash FROM batch WHERE model = ? AND kind = ?", [model, kind])
+    return {content for (content,) in rows}
+
+
+def rejected_rows(database: Database, batch: str, limit: int = 1000) -> pd.DataFrame:
+    """Refused rows of a batch: row (from 1), reason, content (JSON)."""
+    return database.frame(
+        'SELECT "row", reason, content FROM rejected_row WHERE batch = ? ORDER BY "row" LIMIT ?', [batch, limit]
+    )
