@@ -2,15 +2,14 @@
 
 Histograms are counts along the last axis, on the same bins or categories on both sides; leading axes (units:
 the whole and its regions) broadcast. Empty sides give NaN. The figures are Evidently's own (0.7): Wasserstein
-distance ÷ reference standard deviation for numbers, Jensen–Shannon distance (natural logarithm) for categories.
+distance ÷ reference standard deviation for numbers, Jensen–Shannon distance (in nats) for categories.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, chdtri, rel_entr, xlogy
-from scipy.stats import kstwo
+from scipy.special import chdtrc, chdtri, kolmogorov, rel_entr, xlogy
 
 from monitoring.accuracy import ratio
 from storage.records import Verdict
@@ -18,15 +17,15 @@ from storage.records import Verdict
 Floats = NDArray[np.float64]
 
 SMALLEST_SD = 0.001  # Evidently's floor
-# The 99th percentile of the Wasserstein distance under sampling alone, as a multiple of its expectation.
-# Simulated by benchmarks/drift_decisions.py.
+# The 99th percentile of the Wasserstein distance under sampling alone, as a multiple of its expectation:
+# simulated 1.9 to 2.2 for normal, skewed and heavy-tailed values and windows of 30 to 1,000 rows.
 WASSERSTEIN_99 = 2.1
 SMALLEST_EXPECTED = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A comparison of two samples. `noise`: the value that sampling alone stays below in 99 of 100 windows."""
+    """A comparison of two samples. `noise`: the value sampling alone stays below in 99 of 100 windows."""
 
     value: Floats
     noise: Floats
@@ -53,9 +52,7 @@ def histogram_moments(counts: ArrayLike, origin: float, width: float) -> tuple[F
     return origin + width * mean, width * np.sqrt(variance)
 
 
-def normed_wasserstein(
-    reference: ArrayLike, current: ArrayLike, width: float, reference_sd: ArrayLike
-) -> Floats:
+def normed_wasserstein(reference: ArrayLike, current: ArrayLike, width: float, reference_sd: ArrayLike) -> Floats:
     """First Wasserstein distance ÷ max(reference sd, 0.001). [..., B], [..., B] → [...].
 
     `width` of a bin and `reference_sd` in units of the feature. With 256 bins within 0.005 of the value from
@@ -75,16 +72,14 @@ def jensen_shannon(reference: ArrayLike, current: ArrayLike) -> Floats:
 def ks_p_value(reference: ArrayLike, current: ArrayLike) -> Floats:
     """Two-sample Kolmogorov–Smirnov test, two-sided, asymptotic, from histograms [..., B] → [...].
 
-    As scipy.stats.ks_2samp(method='asymp') on rows moved to their bin. Ties make the test conservative.
+    Stephens 1970, JRSS B 32: Kolmogorov's law at (√e + 0.12 + 0.11/√e) × distance, e = n m ÷ (n + m).
+    Within 3% of scipy.stats.ks_2samp(method='asymp') down to p = 0.001 from e = 25 on. Rows of one bin are
+    ties, which make the test conservative.
     """
-    n, m = np.sum(reference, axis=-1), np.sum(current, axis=-1)
-    distance = np.abs(np.cumsum(shares(reference), axis=-1) - np.cumsum(shares(current), axis=-1)).max(
-        axis=-1
-    )
-    effective = np.round(ratio(n * m, n + m))
-    known = np.isfinite(distance) & (effective >= 1)
-    p_value = kstwo.sf(np.where(known, distance, 0.0), np.where(known, effective, 1.0))
-    return np.where(known, np.clip(p_value, 0.0, 1.0), np.nan)
+    n, m = np.sum(reference, axis=-1, dtype=np.float64), np.sum(current, axis=-1, dtype=np.float64)
+    gap = np.abs(np.cumsum(shares(reference), axis=-1) - np.cumsum(shares(current), axis=-1))
+    root = np.sqrt(ratio(n * m, n + m))
+    return kolmogorov((root + 0.12 + ratio(0.11, root)) * gap.max(axis=-1))
 
 
 def g_test_p_value(reference: ArrayLike, current: ArrayLike) -> Floats:
@@ -185,7 +180,7 @@ class DriftRule:
     usual_percentile: float = 99.0
 
     def usual_effect(self, periods: Effect, current: Effect) -> Floats:
-        """The largest effect that is still usual, for samples of the current size. [..., R, P], [..., R] → [..., R].
+        """The largest effect still usual for samples of the current size. [..., R, P], [..., R] → [..., R].
 
         `periods`: each period of the reference against the rest of it (`leave_one_out`), for regions R of one
         level and one feature. What exceeds sampling noise there is, per region, the larger of its own maximum
@@ -206,9 +201,7 @@ class DriftRule:
         unknown = ~np.isfinite(usual)
         strictness = np.where(unknown, 2.0, 1.0)
         limit = np.where(unknown, effect.noise, usual)
-        drifted = (
-            (p_adjusted < self.q) & (effect.value >= strictness * self.min_effect) & (effect.value > limit)
-        )
+        drifted = (p_adjusted < self.q) & (effect.value >= strictness * self.min_effect) & (effect.value > limit)
         large = (effect.value >= strictness * self.critical_effect) & (
             effect.value >= strictness * self.critical_ratio * limit
         )

@@ -10,9 +10,7 @@ from statsmodels.stats.proportion import (
 from monitoring.accuracy import difference, overall, producers_accuracy, proportion, users_accuracy, wilson
 
 
-@pytest.mark.parametrize(
-    ("successes", "n"), [(0, 10), (10, 10), (3, 7), (134, 305), (1, 1), (999_999, 1_000_000)]
-)
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (9, 9), (3, 7), (134, 305), (1, 1), (999_999, 1_000_000)])
 def test_wilson_is_that_of_statsmodels(successes, n):
     expected = proportion_confint(successes, n, alpha=0.05, method="wilson")
     np.testing.assert_allclose(wilson(successes, n), expected, rtol=1e-9, atol=1e-15)
@@ -29,12 +27,8 @@ def test_per_class_accuracy_is_precision_and_recall():
     label, predicted = random.integers(0, 4, 500), random.integers(0, 4, 500)
     confusion = np.zeros((4, 4))
     np.add.at(confusion, (predicted, label), 1)
-    np.testing.assert_allclose(
-        users_accuracy(confusion).value, precision_score(label, predicted, average=None)
-    )
-    np.testing.assert_allclose(
-        producers_accuracy(confusion).value, recall_score(label, predicted, average=None)
-    )
+    np.testing.assert_allclose(users_accuracy(confusion).value, precision_score(label, predicted, average=None))
+    np.testing.assert_allclose(producers_accuracy(confusion).value, recall_score(label, predicted, average=None))
     assert overall(confusion).value == pytest.approx((label == predicted).mean())
     assert overall(confusion).n == 500
 
