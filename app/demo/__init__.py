@@ -1,0 +1,1 @@
+"""The demo: an invented country, its crop classifier, and a failure planted in it."""
