@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import panel as pn
 import param
 
 from app.selection import Selection
 from app.states import error_card, waiting
+from app.workspace import Workspace
 from monitoring.configuration import Configuration
 from storage.database import Database
 
@@ -18,16 +19,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-class Workspace(Protocol):
-    """One configuration and the database it names."""
-
-    @property
-    def database(self) -> Database: ...
-
-    @property
-    def configuration(self) -> Configuration: ...
 
 
 class Theme(param.Parameterized):

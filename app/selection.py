@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 from urllib.parse import parse_qsl, urlencode
 
+import panel as pn
 import param
 from panel.io.location import Location
 
@@ -32,9 +33,7 @@ class Selection(param.Parameterized):
     classes = param.List(default=[], item_type=str, doc="Predicted classes to keep; empty: all.")
     confidence = param.NumericTuple(default=None, length=2, allow_None=True, doc="Confidence from, to (0–1).")
     box = param.NumericTuple(default=None, length=4, allow_None=True, doc="The box that is selected, metres.")
-    view = param.NumericTuple(
-        default=None, length=4, allow_None=True, doc="The part of the map in sight, metres."
-    )
+    view = param.NumericTuple(default=None, length=4, allow_None=True, doc="The part of the map in sight, metres.")
 
     @property
     def window(self) -> Window | None:
@@ -88,22 +87,34 @@ def address(selection: Selection) -> str:
 def bind_to_address(selection: Selection, location: Location) -> None:
     """Open what the address says, and keep `selection` and the address the same from now on.
 
-    Not Location.sync: that drops every value of an address in which one is wrong, and reads a
-    version '3' as a number.
+    What an address leaves open is as it is in `selection` now. Not Location.sync: that drops every value
+    of an address in which one is wrong, and reads a version '3' as a number.
     """
 
+    fallback = {name: getattr(selection, name) for name in PARSERS}
+    state = {"loaded": False}
+
     def read(search: str) -> None:
-        values = read_text(dict(parse_qsl(search.removeprefix("?"))))
-        selection.param.update(**{name: values.get(name, selection.param[name].default) for name in PARSERS})
+        selection.param.update(**fallback | read_text(dict(parse_qsl(search.removeprefix("?")))))
 
     def write(*_: object) -> None:
+        # What is written before the browser has the page never reaches its address.
         text = address(selection)
-        if parse_qsl(text.removeprefix("?")) != parse_qsl((location.search or "").removeprefix("?")):
+        if state["loaded"] and _keys(text) != _keys(location.search):
             location.search = text
+
+    def loaded() -> None:
+        state["loaded"] = True
+        write()
 
     read(location.search or "")
     location.param.watch(lambda event: read(event.new), "search")
     selection.param.watch(write, list(PARSERS))
+    pn.state.onload(loaded)
+
+
+def _keys(search: str | None) -> list[tuple[str, str]]:
+    return parse_qsl((search or "").removeprefix("?"))
 
 
 def _midnight(day: date) -> datetime:
