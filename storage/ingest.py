@@ -1,4 +1,4 @@
-"""Predictions go in: every row is accepted, unchanged, replaced, or refused with its reason. None is lost or doubled."""
+"""Predictions go in: each row is accepted, unchanged, replaced or refused; none is lost or doubled."""
 
 import secrets
 import time
@@ -147,6 +147,8 @@ def match_existing(connection: duckdb.DuckDBPyConnection, model: str) -> int:
 
 
 def _superseded_by_other_content(connection: duckdb.DuckDBPyConnection) -> int:
+    if not count(connection, "superseded"):
+        return 0
     other = " OR ".join(f"superseded.{column} IS DISTINCT FROM arrived.{column}" for column in (*CONTENT, "label"))
     return count(connection, f"superseded JOIN arrived USING (version, id) WHERE {other}", None)
 

@@ -22,6 +22,11 @@ CELL_LEVELS = 3  # stored levels: base, base - 2, base - 4
 CONFIDENCE_BIN = f"CAST(least(floor(confidence * {BINS}), {BINS - 1}) AS TINYINT)"
 
 
+def cell_levels(base: int) -> list[int]:
+    """The stored levels of the cell pyramid, the finest (`base`) first. Levels between are sums of a finer one."""
+    return [level for level in range(base, base - 2 * CELL_LEVELS, -2) if level >= 0]
+
+
 def write_differences(
     connection: duckdb.DuckDBPyConnection,
     model: str,
@@ -57,7 +62,7 @@ def write_cell_differences(connection: duckdb.DuckDBPyConnection, changes: str, 
         sum(n_confidence) AS n_confidence, sum(sum_confidence) AS sum_confidence,
         sum(n_entropy) AS n_entropy, sum(sum_entropy) AS sum_entropy
     """
-    coarser = [level for level in range(base - 2, base - 2 * CELL_LEVELS, -2) if level >= 0]
+    coarser = cell_levels(base)[1:]
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE cell_difference AS
         SELECT model, version, predicted_at::DATE AS day, {base}::TINYINT AS level,

@@ -64,7 +64,9 @@ def expand(paths: Iterable[Path | str]) -> list[Path]:
         if path.is_file():
             files = [path]
         elif path.is_dir():
-            files = sorted(child for child in path.iterdir() if child.is_file() and _reader(child))
+            files = sorted(
+                child for child in path.iterdir() if _reader(child) and child.is_file() and child.name[0] != "."
+            )
         else:
             files = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
             files = [file for file in files if file.is_file() and _reader(file)]

@@ -2,8 +2,10 @@
 
 import codecs
 import csv
+import glob
 import gzip
 import re
+import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -24,7 +26,7 @@ def read_delimited(connection: duckdb.DuckDBPyConnection, path: Path, crs: str |
     _check_text(path)
     names, separator = _header(path)
     relation = connection.read_csv(
-        str(path),
+        glob.escape(str(path)),
         auto_detect=False,
         header=True,
         columns=dict.fromkeys(names, "VARCHAR"),
@@ -54,8 +56,8 @@ def _check_text(path: Path) -> None:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise InvalidFileError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    except EOFError as error:
-        raise InvalidFileError(f"{path}: the compressed file ends too early; make it again") from error
+    except (EOFError, zlib.error) as error:
+        raise InvalidFileError(f"{path}: the compressed file is damaged; make it again") from error
 
 
 def _header(path: Path) -> tuple[list[str], str]:
@@ -63,15 +65,13 @@ def _header(path: Path) -> tuple[list[str], str]:
         first = text.readline()
         separator = max(_SEPARATORS, key=re.sub('"[^"]*"', "", first).count)
         try:
-            names = next(csv.reader([first], delimiter=separator, strict=True), [])
+            names = [name.strip() for name in next(csv.reader([first], delimiter=separator, strict=True), [])]
         except csv.Error as error:
-            raise InvalidFileError(
-                f"{path}: line 1: the column names are badly quoted; correct them"
-            ) from error
-    if not names:
+            raise InvalidFileError(f"{path}: line 1: column names are badly quoted; correct them") from error
+    if not any(names):
         raise InvalidFileError(f"{path}: the first line is empty; it must name the columns")
-    if "" in names:
-        raise InvalidFileError(f"{path}: line 1: column {names.index('') + 1} has no name; name every column")
+    # A table written with its row numbers, as pandas does by default, has a column without a name.
+    names = [name or f"column_{number}" for number, name in enumerate(names, start=1)]
     seen: set[str] = set()
     for name in names:
         if name.lower() in seen:
@@ -90,6 +90,8 @@ def _explanation(message: str, separator: str) -> str:
             f"{where}{counts[2]} values where the first line names {counts[1]} columns "
             f"(separated by {kind}); correct the line"
         )
+    if "Maximum line size" in message:
+        return f"{where}the line is longer than 2 MB; check its quotes, or leave out that column"
     if "quote" in message.split("Possible")[0]:
         return f'{where}a value is badly quoted; double the quotes inside a quoted value ("")'
     return f"{where}not a well-formed table; check its quotes and that all line ends are alike"

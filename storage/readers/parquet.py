@@ -1,5 +1,6 @@
 """Parquet and GeoParquet files."""
 
+import glob
 from pathlib import Path
 
 import duckdb
@@ -25,10 +26,8 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, crs: str | N
     with file:
         column = geometry_column(file.schema_arrow, str(path))
         if column is None and path.suffix.lower() == ".geoparquet":
-            raise InvalidFileError(
-                f"{path}: has no 'geo' metadata; write it as GeoParquet or name it .parquet"
-            )
-        relation = connection.read_parquet(str(path), hive_partitioning=False)
+            raise InvalidFileError(f"{path}: has no 'geo' metadata; write it as GeoParquet or name it .parquet")
+        relation = connection.read_parquet(glob.escape(str(path)), hive_partitioning=False)
         if column is None:
             return Source(relation, has_geometry=False, repaired=0, content_hash=file_hash(path))
         source_crs = column.crs or parse_crs(crs, str(path))
@@ -38,7 +37,7 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, crs: str | N
     numbered = pa.concat_tables(tables)
     numbered = numbered.append_column("__row", pa.array(range(len(numbered)), pa.int64()))
     quoted = '"' + column.name.replace('"', '""') + '"'
-    rows = connection.read_parquet(str(path), hive_partitioning=False, file_row_number=True)
+    rows = connection.read_parquet(glob.escape(str(path)), hive_partitioning=False, file_row_number=True)
     points = connection.from_arrow(numbered)
     relation = (
         rows.project(f"* EXCLUDE ({quoted})")

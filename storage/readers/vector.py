@@ -1,5 +1,6 @@
 """GeoJSON and GeoPackage files, through GDAL."""
 
+import warnings
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,9 @@ def read_vector(connection: duckdb.DuckDBPyConnection, path: Path, crs: str | No
     """The features of a GeoJSON feature collection or of the one layer of a GeoPackage."""
     try:
         layer = _layer(path)
-        described, table = pyogrio.read_arrow(path, layer=layer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # GDAL on repeated ids: they stay as they are
+            described, table = pyogrio.read_arrow(path, layer=layer)
     except (DataSourceError, DataLayerError, pa.ArrowInvalid, RuntimeError) as error:
         kind = "GeoPackage" if path.suffix.lower() == ".gpkg" else "GeoJSON feature collection"
         raise InvalidFileError(f"{path}: cannot be read as a {kind}; check or write it again") from error
