@@ -51,6 +51,11 @@ def test_only_this_machine_reaches_the_ports_unless_somebody_decides_otherwise()
     assert options(shlex.split(unit()["ExecStart"][0]))["--host"] == "127.0.0.1"
 
 
+def test_the_compose_file_starts_only_with_a_token() -> None:
+    assert options(json.loads(instruction("CMD")[0]))["--host"] == "0.0.0.0"
+    assert SERVICE["environment"]["DRIFTMAP_API_TOKEN"].startswith("${DRIFTMAP_API_TOKEN:?")
+
+
 def test_the_health_check_asks_the_port_of_the_api() -> None:
     script, port = json.loads(instruction("HEALTHCHECK")[0].split("CMD ")[1])
     assert port == options(json.loads(instruction("CMD")[0]))["--api-port"]

@@ -27,9 +27,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image's virtual environment, built from what the Dockerfile copies and nothing else."""
     folder = tmp_path_factory.mktemp("image")
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
-    for *names, target in (
-        line.split()[1:] for line in re.findall(r"^COPY (?!--from).*$", text, re.MULTILINE)
-    ):
+    for *names, target in (line.split()[1:] for line in re.findall(r"^COPY (?!--from).*$", text, re.MULTILINE)):
         goal = folder / target.lstrip("/")
         for name in names:
             if (ROOT / name).is_dir():
@@ -91,9 +89,9 @@ def served(environment: Path, data: Path) -> Iterator[tuple[subprocess.Popen[str
     """The image's entry point at work in an empty folder: its process, the dashboard's port, the API's."""
     port, api_port = free_port(), free_port()
     process = subprocess.Popen(
-        [STEPS / "start.sh", "--port", str(port), "--api-port", str(api_port)],
+        [STEPS / "start.sh", "--host", "0.0.0.0", "--port", str(port), "--api-port", str(api_port)],
         cwd=data,
-        env=clean(PATH=f"{environment}/bin:{os.environ['PATH']}"),
+        env=clean(PATH=f"{environment}/bin:{os.environ['PATH']}", DRIFTMAP_API_TOKEN="a token"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

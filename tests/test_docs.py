@@ -1,0 +1,77 @@
+"""The docs must name everything a user can set or call, with the defaults the code has."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from monitoring.configuration import Configuration
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def models_in(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The models inside a type, each with what a key has between field and model: '', '.<name>' or '[]'."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield "", annotation
+        return
+    origin = getattr(annotation, "__origin__", None)
+    between = {dict: ".<name>", tuple: "[]", list: "[]"}.get(origin, "")
+    for part in get_args(annotation):
+        for inner, model in models_in(part):
+            yield between + inner, model
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every key that a configuration may hold, as `models.<name>.window`, with its field."""
+    for name, field in model.model_fields.items():
+        key = prefix + (field.alias or name)
+        if field.exclude or key == "models.<name>.name":  # not read from the file; the key above it says it
+            continue
+        nested = list(models_in(field.annotation))
+        if not nested:
+            yield key, field
+        for between, inner in nested:
+            yield from keys(inner, f"{key}{between}.")
+
+
+def default(field: FieldInfo) -> str:
+    """A default as the documentation writes it."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None:
+        return "none"
+    return str(value or "empty")
+
+
+def documented() -> dict[str, str]:
+    """Key and default of each row of the tables in docs/configuration.md: | `key` | type | default | … |"""
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| ([^|]+) \|", text, flags=re.MULTILINE)
+    return {key: value.strip().strip("`") for key, value in rows if not key.startswith("DRIFTMAP_")}
+
+
+def test_every_configuration_key_is_documented_with_its_default() -> None:
+    assert documented() == {key: default(field) for key, field in keys(Configuration)}
+
+
+def test_the_yaml_examples_in_the_docs_are_valid() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert examples
+    for example in examples:
+        Configuration.model_validate(yaml.safe_load(example))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    lost = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not lost, f"{page.name} links to {lost}"
