@@ -24,10 +24,7 @@ def regions(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for level, (columns, rows) in enumerate((LARGE, SMALL)):
         width, height = 12 / columns, 8 / rows
         for number in range(columns * rows):
-            wave = sum(
-                generator.uniform(-0.08, 0.08) * np.sin(k * angle + generator.uniform(0, 6))
-                for k in (3, 7, 19)
-            )
+            wave = sum(generator.uniform(-0.08, 0.08) * np.sin(k * angle + generator.uniform(0, 6)) for k in (3, 7, 19))
             x = 60 + (number % columns + 0.5 + (0.5 + wave) * np.cos(angle)) * width
             y = 36 + (number // columns + 0.5 + (0.5 + wave) * np.sin(angle)) * height
             polygons.append(shapely.Polygon(np.column_stack([x, y])))
@@ -35,9 +32,7 @@ def regions(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(polygons), np.arange(1, len(polygons) + 1, dtype=np.int32), np.array(levels)
 
 
-def by_tree(
-    polygons: np.ndarray, keys: np.ndarray, levels: np.ndarray, lon: np.ndarray, lat: np.ndarray
-) -> np.ndarray:
+def by_tree(polygons: np.ndarray, keys: np.ndarray, levels: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
     """The same answers through STRtree.query."""
     shapely.prepare(polygons)
     point, polygon = shapely.STRtree(polygons).query(shapely.points(lon, lat), predicate="intersects")

@@ -79,6 +79,7 @@ class Places:
     repaired: int
 
 
+@np.errstate(invalid="ignore")  # coordinates that are not numbers are expected, and give nulls
 def places(wkb: pa.Array | pa.ChunkedArray, crs: CRS | None) -> Places:
     """A point (degrees, EPSG:4326) and a geodesic area (m², polygons only) for each WKB geometry.
 

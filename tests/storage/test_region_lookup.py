@@ -15,9 +15,7 @@ def lookup(regions, lon, lat, keys=None, levels=None):
 
 def brute_force(regions, keys, levels, lon, lat):
     best = np.zeros(len(lon), dtype=np.int32)
-    wanted = sorted(
-        range(len(regions)), key=lambda i: (-levels[i], shapely.area(regions[i]), keys[i]), reverse=True
-    )
+    wanted = sorted(range(len(regions)), key=lambda i: (-levels[i], shapely.area(regions[i]), keys[i]), reverse=True)
     for i in wanted:
         best[shapely.covers(regions[i], shapely.points(lon, lat))] = keys[i]
     return best
@@ -29,9 +27,7 @@ def test_the_deepest_region_wins():
 
 
 def test_a_deeper_region_wins_even_when_it_is_larger():
-    assert lookup(
-        [shapely.box(0, 0, 9, 9), shapely.box(1, 1, 2, 2)], [1.5], [1.5], levels=[2, 1]
-    ).tolist() == [1]
+    assert lookup([shapely.box(0, 0, 9, 9), shapely.box(1, 1, 2, 2)], [1.5], [1.5], levels=[2, 1]).tolist() == [1]
 
 
 def test_of_equally_deep_regions_the_smaller_wins_then_the_smaller_key():
