@@ -51,7 +51,7 @@ def score_table(program: Path, table: pa.Table, model: Model, passes: int, batch
     torch = import_torch()
     forward = load_program(program, passes)
     values = feature_values(table, model)
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+    with one_thread(), torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(seed)
         scores = score(forward, torch.from_numpy(values), len(model.classes), passes, batch_size, program)
     return with_scores(table, model, scores)
@@ -65,6 +65,18 @@ def import_torch() -> ModuleType:
             "Scoring with a torch program needs torch, which is not installed: pip install 'driftmap[torch]'"
         ) from error
     return torch
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps torch to one thread: on a busy machine the threads of small networks wait for each other."""
+    torch = import_torch()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def load_program(path: Path, passes: int) -> Forward:

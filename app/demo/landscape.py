@@ -54,8 +54,8 @@ class Landscape:
         left, bottom, right, top = territory.outline.bounds
         self.corner = np.array([left, bottom]) - 10
         self.size = np.array([right - left, top - bottom]) + 20
-        self.river = surface(rng, 2.0, 3.6)
-        self.kinds = [surface(rng, 2.5, 2.9) for _ in CLASSES]
+        self.river, self.stream = surface(rng, 2.0, 3.6), surface(rng, 5.0, 3.8)
+        self.kinds = [surface(rng, 2.5, 3.2) for _ in CLASSES]
 
     def at(self, grid: np.ndarray, points: np.ndarray) -> np.ndarray:
         place = (points - self.corner) / self.size.max() * (len(grid) - 1)
@@ -63,15 +63,16 @@ class Landscape:
 
     def valley(self, points: np.ndarray) -> np.ndarray:
         """Closeness to a river, from 0 to 1."""
-        return np.exp(-((self.at(self.river, points) / 0.16) ** 2))
+        river = np.exp(-((self.at(self.river, points) / 0.11) ** 2))
+        stream = np.exp(-((self.at(self.stream, points) / 0.09) ** 2))
+        return np.maximum(river, 0.6 * stream)
 
     def fields(self, rng: np.random.Generator, count: int) -> Fields:
         """`count` fields, in farms along the rivers and thinly elsewhere. Every district has its share."""
         farms = 3 * count // 22
-        homes = self.territory.outline.bounds
-        left, bottom, right, top = homes
-        at = rng.uniform((left, bottom), (right, top), (farms * 8, 2))
-        at = at[rng.random(len(at)) < 0.10 + 0.90 * self.valley(at)]
+        left, bottom, right, top = self.territory.outline.bounds
+        at = rng.uniform((left, bottom), (right, top), (farms * 12, 2))
+        at = at[rng.random(len(at)) < 0.06 + 0.94 * self.valley(at)]
         at = at[self.territory.inside(at)][:farms]
         chosen = rng.integers(0, len(at), 3 * count)
         points = at[chosen] + rng.normal(0, FIELD_KM, (3 * count, 2))

@@ -16,35 +16,15 @@ KM_PER_DEGREE = 111.32
 HALF_WIDTH, HALF_HEIGHT = 250.0, 165.0  # km
 DISTRICTS, PROVINCES = 54, 6
 
+# fmt: off
 ONSETS = [
-    "b",
-    "d",
-    "f",
-    "g",
-    "h",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "t",
-    "v",
-    "z",
-    "br",
-    "dr",
-    "gr",
-    "kr",
-    "tr",
-    "sk",
-    "st",
-    "th",
-    "sh",
+    "b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z",
+    "br", "dr", "gr", "kr", "tr", "sk", "st", "th", "sh",
 ]
 VOWELS = ["a", "e", "i", "o", "u", "a", "e", "o", "ai", "ei"]
 CODAS = ["", "", "", "n", "r", "l", "s", "m", "th", "nd", "rn"]
 ENDINGS = ["a", "en", "or", "is", "um", "ath", "el", "ova", "mar", "holm", "dell", "wick"]
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +54,11 @@ class Warp:
 
     def __init__(self, rng: np.random.Generator) -> None:
         waves = []
-        for wavelength in (170.0, 60.0, 22.0, 9.0):
+        for wavelength, strength in ((170.0, 0.05), (60.0, 0.05), (22.0, 0.06), (9.0, 0.06)):
             angle = rng.uniform(0, 2 * np.pi, 14)
             length = 2 * np.pi / (wavelength * rng.uniform(0.75, 1.3, 14))
             turn = rng.uniform(0, 2 * np.pi, 14)
-            amplitude = 0.05 * wavelength / np.sqrt(14)
+            amplitude = strength * wavelength / np.sqrt(14)
             phase = rng.uniform(0, 2 * np.pi, 14)
             waves.append(
                 np.column_stack(
@@ -163,10 +143,10 @@ class Territory:
 
 def outline(rng: np.random.Generator) -> Polygon:
     """A rounded, lopsided country on the plain plane (km)."""
-    angle = np.linspace(0, 2 * np.pi, 240, endpoint=False)
+    angle = np.linspace(0, 2 * np.pi, 720, endpoint=False)
     radius = np.ones_like(angle)
-    for order, weight in ((2, 0.10), (3, 0.11), (4, 0.08), (5, 0.06), (7, 0.05)):
-        radius += weight * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+    for order in range(2, 60):
+        radius += 0.24 / order**1.15 * rng.uniform(0.2, 1) * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
     return Polygon(np.column_stack([HALF_WIDTH * radius * np.cos(angle), HALF_HEIGHT * radius * np.sin(angle)]))
 
 
