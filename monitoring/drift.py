@@ -166,8 +166,9 @@ def benjamini_hochberg(p: ArrayLike) -> Floats:
 class DriftRule:
     """When drift is worth a word: evidence, size and 'more than usual', all three.
 
-    `warning`: adjusted p < `q`, effect ≥ `min_effect`, effect above `usual`. `critical`: moreover effect ≥
-    `critical_effect` and ≥ `critical_ratio` × usual. Fewer than `min_rows` on a side: insufficient data.
+    `warning`: adjusted p < `q`, effect ≥ `min_effect`, effect above `usual`. `critical`: moreover adjusted
+    p < `critical_q`, effect ≥ `critical_effect` and ≥ `critical_ratio` × usual. Fewer than `min_rows` on a side:
+    insufficient data.
     Where the reference cannot be compared with itself (`usual` NaN), the size must be twice as large.
     """
 
@@ -175,25 +176,28 @@ class DriftRule:
     q: float = 0.05
     min_effect: float = 0.1
     critical_effect: float = 0.25
-    critical_ratio: float = 1.5
+    critical_q: float = 0.001
+    critical_ratio: float = 1.6
     min_periods: int = 3
-    usual_percentile: float = 99.0
+    exceptional_share: float = 0.1
 
     def usual_effect(self, periods: Effect, current: Effect) -> Floats:
         """The largest effect still usual for samples of the current size. [..., R, P], [..., R] → [..., R].
 
         `periods`: each period of the reference against the rest of it (`leave_one_out`), for regions R of one
-        level and one feature. What exceeds sampling noise there is, per region, the larger of its own maximum
-        and the 99th percentile over all regions and periods; the noise of the current sample is put back.
+        level and one feature. Per region counts the largest excess over sampling noise; the limit is its own or,
+        where larger, what all regions but `exceptional_share` of them stay below, so that neither eight periods
+        of luck nor one upset region decides. The noise of the current sample is put back.
         Periods with fewer than `min_rows` do not count; a region with fewer than `min_periods` gets NaN.
         """
         enough = (periods.n_current >= self.min_rows) & (periods.n_reference >= self.min_rows)
         enough &= np.isfinite(periods.value) & np.isfinite(periods.noise)
-        excess2 = np.where(enough, np.maximum(periods.value**2 - periods.noise**2, 0.0), -1.0)
-        own = excess2.max(axis=-1, initial=0.0)
-        over_all = upper_percentile(excess2, enough, self.usual_percentile)
-        limit = np.sqrt(np.maximum(own, over_all[..., None]) + current.noise**2)
-        return np.where(enough.sum(axis=-1) >= self.min_periods, limit, np.nan)
+        own = np.where(enough, periods.value**2 - periods.noise**2, 0.0).max(axis=-1, initial=0.0)
+        known = enough.sum(axis=-1) >= self.min_periods
+        exceptional = np.floor(known.sum(axis=-1, keepdims=True) * self.exceptional_share).astype(np.int64)
+        ranked = np.sort(np.where(known, own, 0.0), axis=-1)[..., ::-1]
+        common = np.take_along_axis(ranked, exceptional, axis=-1)
+        return np.where(known, np.sqrt(np.maximum(own, common) + current.noise**2), np.nan)
 
     def decide(self, p_adjusted: ArrayLike, effect: Effect, usual: ArrayLike) -> NDArray[np.object_]:
         """A Verdict per unit, as an object array of the units' shape."""
@@ -202,22 +206,11 @@ class DriftRule:
         strictness = np.where(unknown, 2.0, 1.0)
         limit = np.where(unknown, effect.noise, usual)
         drifted = (p_adjusted < self.q) & (effect.value >= strictness * self.min_effect) & (effect.value > limit)
-        large = (effect.value >= strictness * self.critical_effect) & (
-            effect.value >= strictness * self.critical_ratio * limit
-        )
+        large = (p_adjusted < self.critical_q) & (effect.value >= strictness * self.critical_effect)
+        large &= effect.value >= strictness * self.critical_ratio * limit
         verdict = np.full(np.shape(drifted), Verdict.OK, dtype=object)
         verdict[drifted] = Verdict.WARNING
         verdict[drifted & large] = Verdict.CRITICAL
         few = (effect.n_reference < self.min_rows) | (effect.n_current < self.min_rows)
         verdict[few | ~np.isfinite(effect.value) | ~np.isfinite(p_adjusted)] = Verdict.INSUFFICIENT
         return verdict
-
-
-def upper_percentile(values: Floats, counted: NDArray[np.bool_], percentile: float) -> Floats:
-    """The percentile (the next larger value) of the counted values over the last two axes; 0 where none."""
-    flat = np.sort(np.where(counted, values, -np.inf).reshape(*values.shape[:-2], -1), axis=-1)
-    count = counted.sum(axis=(-2, -1))
-    above = np.floor(count * (1 - percentile / 100)).astype(np.int64)
-    place = np.minimum(flat.shape[-1] - 1 - above, flat.shape[-1] - 1)
-    picked = np.take_along_axis(flat, place[..., None], axis=-1)[..., 0]
-    return np.where(count > 0, np.maximum(picked, 0.0), 0.0)

@@ -142,9 +142,9 @@ def effect(value, noise=0.05, n=500, m=200):
 
 def test_drift_must_be_sure_and_large_and_unusual():
     rule = DriftRule()
-    verdict = rule.decide([0.001, 0.2, 0.001, 0.001], effect([0.2, 0.2, 0.09, 0.2]), [0.15, 0.15, 0.05, 0.3])
+    verdict = rule.decide([0.0001, 0.2, 0.0001, 0.0001], effect([0.2, 0.2, 0.09, 0.2]), [0.15, 0.15, 0.05, 0.3])
     assert list(verdict) == [Verdict.WARNING, Verdict.OK, Verdict.OK, Verdict.OK]
-    assert list(rule.decide([0.001], effect([0.6]), [0.3])) == [Verdict.CRITICAL]
+    assert list(rule.decide([0.0001, 0.01], effect([0.6, 0.6]), [0.3, 0.3])) == [Verdict.CRITICAL, Verdict.WARNING]
 
 
 def test_few_rows_or_no_figure_is_insufficient():
@@ -156,7 +156,7 @@ def test_few_rows_or_no_figure_is_insufficient():
 
 def test_without_a_usual_the_size_must_be_twice_as_large():
     rule = DriftRule()
-    verdict = rule.decide([0.001] * 4, effect([0.19, 0.21, 0.49, 0.51]), [np.nan] * 4)
+    verdict = rule.decide([0.0001] * 4, effect([0.19, 0.21, 0.49, 0.51]), [np.nan] * 4)
     assert list(verdict) == [Verdict.OK, Verdict.WARNING, Verdict.WARNING, Verdict.CRITICAL]
 
 
@@ -165,10 +165,12 @@ def test_usual_is_the_regions_own_largest_or_the_common_one():
     values = np.full((20, 8), 0.1)
     values[0, 3] = 0.5
     values[1, 2:] = np.nan
+    values[2:5] = 0.2
     usual = rule.usual_effect(effect(values, noise=0.06, n=1400), effect(np.full(20, 0.1), noise=0.0))
     assert usual[0] == pytest.approx(np.sqrt(0.5**2 - 0.06**2))
     assert np.isnan(usual[1])
-    assert usual[2] == pytest.approx(0.08)
+    assert usual[2] == pytest.approx(np.sqrt(0.2**2 - 0.06**2))
+    assert usual[9] == usual[2]
 
 
 def test_a_noisier_window_may_show_more():
