@@ -1,0 +1,230 @@
+"""What driftmap can be told to do: a function a command, for the command line and a running server alike.
+
+Each takes a workspace and plain JSON values, and returns such. Paths are absolute, times ISO text.
+"""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from app.workspace import Workspace
+from monitoring.configuration import RegionSource
+from monitoring.delivery import send_waiting
+from storage import alerts as stored_alerts
+from storage import findings as stored_findings
+from storage.catalog import registered_models, versions
+from storage.errors import DriftmapError, InvalidFileError
+from storage.ingest import ingest_file
+from storage.labels import label_file
+from storage.models import Model
+from storage.queries import Filter, outcomes_by_day, time_extent
+from storage.readers import expand
+from storage.records import BatchResult
+from storage.regions import load_regions
+
+WHOLE = "whole"
+
+
+def ingest(workspace: Workspace, paths: list[str], model: str, model_version: str | None = None) -> dict[str, Any]:
+    """Take in predictions. What became of each file, and the totals."""
+    target = workspace.model(model).stored
+    if model_version is not None:
+        target = target.model_copy(update={"version": model_version})
+    return _take_in(workspace, paths, target, ingest_file)
+
+
+def label(workspace: Workspace, paths: list[str], model: str) -> dict[str, Any]:
+    """Join labels to predictions by id. What became of each file, and the totals."""
+    return _take_in(workspace, paths, workspace.model(model).stored, label_file)
+
+
+def _take_in(workspace: Workspace, paths: list[str], model: Model, take: Callable[..., BatchResult]) -> dict[str, Any]:
+    results: list[dict[str, Any]] = []
+    files: list[Path] = []
+    for path in paths:
+        try:
+            files += expand([path])
+        except InvalidFileError as error:
+            results.append({"source": path, "error": str(error)})
+    for done, file in enumerate(dict.fromkeys(files)):
+        workspace.progress(file.name, done, len(files))
+        try:
+            taken = plain(take(workspace.database, model, file))
+            results.append({**taken, "source": str(file), "error": None})
+        except InvalidFileError as error:
+            results.append({"source": str(file), "error": str(error)})
+    workspace.progress("", len(files), len(files))
+    refused: Counter[str] = Counter()
+    for result in results:
+        refused.update(result.get("refused", {}))
+    return {
+        "files": results,
+        **{
+            count: sum(result.get(count, 0) for result in results)
+            for count in ("rows", "accepted", "replaced", "unchanged", "outside_regions", "repaired")
+        },
+        "refused": dict(refused),
+        "failed": sum(result["error"] is not None for result in results),
+    }
+
+
+def regions(
+    workspace: Workspace,
+    path: str,
+    name: str,
+    id_column: str | None = None,
+    name_column: str | None = None,
+    parent_column: str | None = None,
+) -> Any:
+    """Add the region set `name`, or replace it, from a file of polygons."""
+    columns = workspace.configuration.regions.get(name, RegionSource(path=Path(path)))
+    loaded = load_regions(
+        workspace.database,
+        name,
+        Path(path),
+        id_column or columns.id,
+        name_column or columns.name,
+        parent_column or columns.parent,
+    )
+    return plain(loaded)
+
+
+def monitor(
+    workspace: Workspace,
+    model: str | None = None,
+    at: str | None = None,
+    backfill: tuple[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Judge the window before `at` (or now), or every window of a span. The runs."""
+    from monitoring import run
+
+    moment_at = moment(at) if at else datetime.now(UTC).replace(tzinfo=None)
+    names = [model] if model else list(workspace.configuration.models)
+    runs: list[Any] = []
+    for done, name in enumerate(names):
+        workspace.progress(name, done, len(names))
+        workspace.model(name)
+        with workspace.monitoring:
+            stored_findings.mark_interrupted(workspace.database)
+            if backfill:
+                start, end = (moment(text) for text in backfill)
+                runs += run.backfill(workspace.database, workspace.configuration, name, start, end, workspace.worker)
+            else:
+                runs += run.monitor(workspace.database, workspace.configuration, name, moment_at, workspace.worker)
+    send_waiting(workspace.database, workspace.configuration)
+    workspace.progress("", len(names), len(names))
+    return [plain(one) for one in runs]
+
+
+def status(workspace: Workspace) -> dict[str, Any]:
+    """What there is: predictions, labels, last run and open alerts of every model."""
+    database = workspace.database
+    open_alerts = Counter(alert.model for alert in stored_alerts.alerts(database, state="open"))
+    names = dict.fromkeys([*workspace.configuration.models, *(model.name for model in registered_models(database))])
+    return {
+        "database": database.location,
+        "models": [_model_status(workspace, name, open_alerts[name]) for name in names],
+    }
+
+
+def _model_status(workspace: Workspace, name: str, open_alerts: int) -> dict[str, Any]:
+    database = workspace.database
+    extent = time_extent(database, name)
+    days = outcomes_by_day(database, Filter(model=name)) if extent else None
+    last_run = next(iter(stored_findings.runs(database, model=name, limit=1)), None)
+    return {
+        "model": name,
+        "versions": versions(database, name),
+        "predictions": int(days["n"].sum()) if days is not None else 0,
+        "labelled": int(days["n_labelled"].sum()) if days is not None else 0,
+        "first": plain(extent.start) if extent else None,
+        "last": plain(extent.end) if extent else None,
+        "last_run": plain(last_run),
+        "open_alerts": open_alerts,
+    }
+
+
+def findings(
+    workspace: Workspace,
+    model: str | None = None,
+    region: str | None = None,
+    metric: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    latest: bool = False,
+) -> list[dict[str, Any]]:
+    """The figures that runs found, in order of their windows. `region` is a region's id, or 'whole'."""
+    chosen: dict[str, Any] = {} if region is None else {"region": None if region == WHOLE else region}
+    found = stored_findings.findings(
+        workspace.database,
+        model=model,
+        metric=metric,
+        start=moment(start) if start else None,
+        end=moment(end) if end else None,
+        latest=latest,
+        **chosen,
+    )
+    return [plain(finding) for finding in found]
+
+
+def alerts_list(workspace: Workspace, state: str = "all", model: str | None = None) -> list[dict[str, Any]]:
+    """Alerts, open ones first. `state`: open, closed or all."""
+    chosen = stored_alerts.alerts(workspace.database, state=None if state == "all" else state, model=model)
+    return [plain(alert) for alert in chosen]
+
+
+def alerts_show(workspace: Workspace, alert: str) -> dict[str, Any]:
+    """One alert with its history."""
+    found = stored_alerts.stored_alert(workspace.database, alert)
+    return {**plain(found), "events": plain(stored_alerts.alert_events(workspace.database, alert))}
+
+
+def runs(workspace: Workspace, model: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    """Monitor runs, newest first."""
+    return [plain(run) for run in stored_findings.runs(workspace.database, model=model, limit=limit)]
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "ingest": ingest,
+    "label": label,
+    "regions": regions,
+    "monitor": monitor,
+    "status": status,
+    "findings": findings,
+    "alerts list": alerts_list,
+    "alerts show": alerts_show,
+    "runs": runs,
+}
+
+
+def moment(text: str) -> datetime:
+    """The naive UTC datetime that ISO `text` says; without an offset it is UTC. Raises DriftmapError."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise DriftmapError(f"'{text}' is no time. Write it as 2026-05-01 or 2026-05-01T06:00+02:00.") from None
+    return when.astimezone(UTC).replace(tzinfo=None) if when.tzinfo else when
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON knows it: records become objects, times ISO text, numbers that are none become null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy scalar
+        return plain(value.item())
+    return value
