@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+from shapely.errors import ShapelyError
 
 from storage.errors import InvalidFileError
 from storage.readers.arrow import read_arrow, table_source
@@ -49,7 +51,7 @@ def open_source(connection: duckdb.DuckDBPyConnection, path: Path, crs: str | No
         raise InvalidFileError(f"{path}: no such file; check the path")
     try:
         return reader(connection, path, crs)
-    except (OSError, duckdb.Error) as error:
+    except (OSError, duckdb.Error, pa.ArrowException, ShapelyError) as error:
         raise InvalidFileError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
 
 

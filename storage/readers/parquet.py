@@ -4,6 +4,7 @@ import glob
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -35,7 +36,7 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, crs: str | N
         located = [places(batch.column(0), source_crs) for batch in batches]
     tables = [batch.table for batch in located] or [places(pa.array([], pa.binary()), None).table]
     numbered = pa.concat_tables(tables)
-    numbered = numbered.append_column("__row", pa.array(range(len(numbered)), pa.int64()))
+    numbered = numbered.append_column("__row", pa.array(np.arange(len(numbered))))
     quoted = '"' + column.name.replace('"', '""') + '"'
     rows = connection.read_parquet(glob.escape(str(path)), hive_partitioning=False, file_row_number=True)
     points = connection.from_arrow(numbered)
