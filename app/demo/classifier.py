@@ -61,7 +61,7 @@ def train_classifier(path: Path, values: np.ndarray, labels: np.ndarray, classes
                 nn.functional.nll_loss((passes / t).softmax(dim=2).mean(dim=0).log(), targets[learned:])
                 for t in candidates
             ]
-            network.temperature.fill_(float(candidates[int(torch.stack(losses).argmin())]))
+            network.get_buffer("temperature").fill_(float(candidates[int(torch.stack(losses).argmin())]))
         network.train()  # dropout stays in the exported program; there is no batch normalisation
         example = (features[:4],)
         exported = torch.export.export(network, example, dynamic_shapes=({0: torch.export.Dim.AUTO},))

@@ -20,14 +20,14 @@ FAILURE_WEEK = 11
 REFERENCE_WEEKS = 8
 LABEL_LAG_WEEKS = 2
 LABELLED = 0.6
-TRAINING_ROWS = 60_000
+TRAINING_ROWS = 60_000  # at most; no more than there are predictions
 
 # The season: one cycle in eight weeks, the second one milder; amplitudes in spreads of the feature.
 SEASON = {"ndvi_early": 0.16, "ndvi_peak": 0.14, "ndvi_late": -0.16, "evi_peak": 0.12, "swir1": -0.12, "vh": 0.12}
 SECOND_CYCLE = 0.65
 
 # The sensor shift: gain, and offset in standard deviations of the feature in its district.
-SENSOR = {"red": (1.10, 1.10), "nir": (0.92, -1.05), "swir1": (1.06, 1.00), "ndvi_peak": (0.94, -0.95)}
+SENSOR = {"red": (1.10, 1.15), "nir": (0.92, -1.15), "swir1": (1.06, 1.10), "ndvi_peak": (0.94, -1.10)}
 CONCEPT_DROP = 0.36
 
 CONFIGURATION = """\
@@ -107,8 +107,8 @@ def build_world(
     fields = landscape.fields(rng, rows)
     truth, swaps = plant(rng, territory, fields)
     tell("classifier", 0.3)
-    training = landscape.fields(rng, TRAINING_ROWS)
-    moment = rng.uniform(0, REFERENCE_WEEKS, TRAINING_ROWS)
+    training = landscape.fields(rng, min(TRAINING_ROWS, rows))
+    moment = rng.uniform(0, REFERENCE_WEEKS, len(training.label))
     train_classifier(folder / "model.pt2", physical(training.looks, moment), training.label, len(CLASSES), seed % 2**31)
     tell("weeks", 0.8)
     moment = rng.uniform(0, weeks, rows)
