@@ -39,6 +39,7 @@ def evaluate(
     base_url: str,
     now: datetime,
     channels: Iterable[str] = (),
+    against: str = "",
 ) -> AlertChanges:
     """What the findings change about the alerts: which open, go on, or close, and what to send.
 
@@ -46,7 +47,8 @@ def evaluate(
     (one for each model version in it). There is one alert for each rule, model and region, on the worst
     metric that the rule matches. It opens once, goes on while any of them has at least the severity of the
     rule, and closes when none has; where there is no finding with enough data it stays as it is. `channels`
-    are the names of all channels, for rules that name none. Nothing is read or written here.
+    are the names of all channels, for rules that name none; `against` names the reference in words. Nothing
+    is read or written here.
     """
     channels = tuple(channels)
     judged = [finding for finding in latest if finding.verdict != Verdict.INSUFFICIENT]
@@ -61,11 +63,11 @@ def evaluate(
                 reverse=True,
             )
             if holding and existing is None:
-                changes.open(new_alert(rule, holding, base_url, now), rule.channels)
+                changes.open(new_alert(rule, holding, base_url, now, against), rule.channels)
             elif holding and existing is not None:
-                changes.update(existing, with_findings(existing, holding, base_url, now))
+                changes.update(existing, with_findings(existing, holding, base_url, now, against))
             elif existing is not None:
-                changes.close(existing, recovery(existing, matching), rule.channels)
+                changes.close(existing, recovery(existing, matching, against), rule.channels)
     configured = {rule.name for rule in rules}
     for alert in open_alerts:
         if alert.rule not in configured:
@@ -132,7 +134,7 @@ def badness(finding: Finding) -> tuple[int, float, str, str]:
     return SEVERITY[finding.verdict], distance, finding.metric, finding.version
 
 
-def new_alert(rule: Rule, holding: Sequence[Finding], base_url: str, now: datetime) -> Alert:
+def new_alert(rule: Rule, holding: Sequence[Finding], base_url: str, now: datetime, against: str) -> Alert:
     worst = holding[0]
     blank = Alert(
         id=uuid4().hex[:12],
@@ -158,10 +160,10 @@ def new_alert(rule: Rule, holding: Sequence[Finding], base_url: str, now: dateti
         url="",
         since=worst.window_start,
     )
-    return with_findings(blank, holding, base_url, now)
+    return with_findings(blank, holding, base_url, now, against)
 
 
-def with_findings(alert: Alert, holding: Sequence[Finding], base_url: str, now: datetime) -> Alert:
+def with_findings(alert: Alert, holding: Sequence[Finding], base_url: str, now: datetime, against: str) -> Alert:
     """The alert, with the figures of the worst finding, the first of `holding`."""
     worst = holding[0]
     return replace(
@@ -178,7 +180,7 @@ def with_findings(alert: Alert, holding: Sequence[Finding], base_url: str, now: 
         upper=worst.upper,
         n=worst.n,
         reference=worst.reference,
-        message=describe(holding, alert.since),
+        message=describe(holding, alert.since, against),
         url=view_link(
             base_url,
             "regions",
@@ -190,10 +192,10 @@ def with_findings(alert: Alert, holding: Sequence[Finding], base_url: str, now: 
     )
 
 
-def describe(holding: Sequence[Finding], since: datetime) -> str:
+def describe(holding: Sequence[Finding], since: datetime, against: str) -> str:
     """What is wrong, in words: what, where, how bad, against what, since when, and what else is."""
     worst = holding[0]
-    sentences = [f"{figure(worst)}{against(worst)}.", f"Window {days(worst)}; since {since:%Y-%m-%d}."]
+    sentences = [f"{figure(worst)}{compared(worst, against)}.", f"Window {days(worst)}; since {since:%Y-%m-%d}."]
     others = sorted({finding.metric for finding in holding} - {worst.metric})
     if others:
         names = ", ".join(subject(metric) for metric in others[:NAMED_OTHERS])
@@ -202,11 +204,11 @@ def describe(holding: Sequence[Finding], since: datetime) -> str:
     return " ".join(sentences)
 
 
-def recovery(alert: Alert, matching: Sequence[Finding]) -> str:
+def recovery(alert: Alert, matching: Sequence[Finding], against: str) -> str:
     """Why the alert closes, in words, with the present figure of its metric where there is one."""
     same = [finding for finding in matching if finding.metric == alert.metric]
     now = max(same or matching, key=badness)
-    return f"{figure(now)}{against(now)}, and no longer {alert.severity.value}. Window {days(now)}."
+    return f"{figure(now)}{compared(now, against)}, and no longer {alert.severity.value}. Window {days(now)}."
 
 
 def figure(finding: Finding) -> str:
@@ -220,12 +222,13 @@ def figure(finding: Finding) -> str:
     return f"{metric_name(finding.metric)} {place} is {number(finding.value)} ({interval}n {finding.n})"
 
 
-def against(finding: Finding) -> str:
-    """What the figure is compared with. `details['against']` names the reference in words."""
-    name = finding.details.get("against")
-    named = f" ({name})" if name else ""
-    if finding.metric.startswith("drift:") or finding.reference is None:
-        return f" against the reference{named}" if named or finding.metric.startswith("drift:") else ""
+def compared(finding: Finding, against: str) -> str:
+    """What the figure is compared with: the reference, named in words by `against`."""
+    named = f" ({against})" if against else ""
+    if finding.metric.startswith("drift:"):
+        return f" against the reference{named}"
+    if finding.reference is None:
+        return ""
     return f", {number(finding.reference)} in the reference{named}"
 
 

@@ -31,16 +31,20 @@ def send_waiting(db: Database, configuration: Configuration, now: datetime | Non
 
     Sent messages are kept as 'sent'. A failed one keeps 'waiting' for the next call (after 1, 5, 15 and
     60 minutes at the earliest) until its fifth attempt, then it is 'failed'; `error` says why. Nothing is
-    raised for a channel that does not answer. Sending takes seconds: call it after a run, never within.
+    raised for a channel that does not answer; its other messages are left for the next call, so that a dead
+    channel costs one time-out. Sending takes seconds: call it after a run, never within.
     """
     moment = now or datetime.now(UTC).replace(tzinfo=None)
     attempted: list[Delivery] = []
+    failing: set[str] = set()
     with sending:
         for delivery in deliveries(db, "waiting"):
-            if due(delivery, moment):
+            if delivery.channel not in failing and due(delivery, moment):
                 after = attempt(db, configuration, delivery, moment)
                 record_attempts(db, [after])
                 attempted.append(after)
+                if after.state != "sent":
+                    failing.add(after.channel)
     return attempted
 
 

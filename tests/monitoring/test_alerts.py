@@ -12,6 +12,7 @@ from storage.records import Alert, Finding, Verdict
 OK, WARNING, CRITICAL, INSUFFICIENT = Verdict.OK, Verdict.WARNING, Verdict.CRITICAL, Verdict.INSUFFICIENT
 BASE = "https://maps.example.org/driftmap"
 ACCURACY = Rule(name="accuracy", metric="accuracy")
+AGAINST = "2016-01-01 to 2016-12-31"
 DRIFT = Rule(name="drift", metric="drift:*")
 
 
@@ -38,7 +39,6 @@ def finding(verdict: Verdict = CRITICAL, week: int = 0, **changes: object) -> Fi
         n=305,
         verdict=verdict,
         reference=0.76,
-        details={"against": "2016-01-01 to 2016-12-31"},
     )
     return replace(plain, **changes)
 
@@ -60,7 +60,7 @@ class Clock:
 
     def week(self, week: int, *latest: Finding) -> "Clock":
         opened = [alert for alert in self.alerts.values() if alert.state == "open"]
-        self.changes = evaluate(self.rules, opened, latest, BASE, moment(week), self.channels)
+        self.changes = evaluate(self.rules, opened, latest, BASE, moment(week), self.channels, AGAINST)
         self.alerts |= {alert.id: alert for alert in self.changes.alerts}
         self.log += [event.event for event in self.changes.events]
         self.sent += [(each.event, each.channel) for each in self.changes.deliveries]
@@ -232,7 +232,7 @@ def test_a_rule_without_channels_goes_to_all(named: tuple[str, ...] | None, reac
 
 
 def test_a_figure_without_a_value_still_makes_a_sentence() -> None:
-    alert = Clock(ACCURACY).week(0, finding(value=None, lower=None, upper=None, reference=None, details={})).only
+    alert = Clock(ACCURACY).week(0, finding(value=None, lower=None, upper=None, reference=None)).only
     assert alert.message.startswith("Accuracy in Fergana is unknown (n 305). Window")
 
 

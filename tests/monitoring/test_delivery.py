@@ -201,6 +201,16 @@ def test_a_failing_channel_does_not_keep_the_message_from_the_others(db: Databas
     assert states == {"broken": "waiting", "ops": "sent"}
 
 
+def test_a_dead_channel_costs_one_attempt_a_call_however_much_waits_for_it(db: Database, receiver: Receiver) -> None:
+    receiver.status = 500
+    put(db, *(replace(WAITING, id=f"d{place}") for place in range(3)))
+    configuration = configured(ops=Channel(url=receiver.url))
+    assert [each.id for each in send_waiting(db, configuration, NOW)] == ["d0"]
+    receiver.status = 200
+    sent = send_waiting(db, configuration, NOW + timedelta(minutes=1))
+    assert [(each.id, each.state) for each in sent] == [("d0", "sent"), ("d1", "sent"), ("d2", "sent")]
+
+
 def test_a_later_attempt_that_works_is_sent_and_keeps_no_error(db: Database, receiver: Receiver) -> None:
     receiver.status = 503
     put(db, WAITING)
