@@ -136,7 +136,7 @@ def merged(features: list[tuple[NDArray, NDArray, bool]], n: int) -> list[tuple[
     ]
 
 
-def measure(scenario: Scenario, repeats: int, rule: DriftRule, seed: int) -> dict:
+def measure(scenario: Scenario, repeats: int, rule: DriftRule, seed: list[int]) -> dict:
     random = np.random.default_rng(seed)
     worlds = [world(random, scenario) for _ in range(repeats)]
     verdicts = np.stack([judged(features, rule) for features in worlds])
@@ -174,7 +174,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     began = time.perf_counter()
-    results = [measure(scenario, options.repeats, DriftRule(), options.seed) for scenario in SCENARIOS]
+    results = [
+        measure(scenario, options.repeats, DriftRule(), [options.seed, place])
+        for place, scenario in enumerate(SCENARIOS)
+    ]
     seconds = round(time.perf_counter() - began, 1)
     if options.json:
         print(json.dumps({"rule": asdict(DriftRule()), "seconds": seconds, "scenarios": results}, indent=2))

@@ -169,7 +169,13 @@ class DriftRule:
     `warning`: adjusted p < `q`, effect ≥ `min_effect`, effect above `usual`. `critical`: moreover adjusted
     p < `critical_q`, effect ≥ `critical_effect` and ≥ `critical_ratio` × usual. Fewer than `min_rows` on a side:
     insufficient data.
-    Where the reference cannot be compared with itself (`usual` NaN), the size must be twice as large.
+    Where the reference cannot be compared with itself (`usual` NaN), the size must be twice as large, and sampling
+    noise stands in for what is usual.
+
+    Measured by benchmarks/drift_decisions.py (10 repeats, two runs with seeds that the rule was not set on): 5 and
+    1 false criticals in 730,080 tests each, 0.3% false warnings. Of regions with 200 rows a week and a shift in
+    three features, a week was critical for 100% (0.5 sd, no season), 76 to 88% (0.5 sd, season of 0.2 sd), 97 to
+    99% (0.75 sd, 0.3 sd), 86 to 93% (1 sd, 0.5 sd): a season that hides a shift hides it from this rule too.
     """
 
     min_rows: int = 30
@@ -194,6 +200,8 @@ class DriftRule:
         enough &= np.isfinite(periods.value) & np.isfinite(periods.noise)
         own = np.where(enough, periods.value**2 - periods.noise**2, 0.0).max(axis=-1, initial=0.0)
         known = enough.sum(axis=-1) >= self.min_periods
+        if not known.any():
+            return np.full(known.shape, np.nan)
         exceptional = np.floor(known.sum(axis=-1, keepdims=True) * self.exceptional_share).astype(np.int64)
         ranked = np.sort(np.where(known, own, 0.0), axis=-1)[..., ::-1]
         common = np.take_along_axis(ranked, exceptional, axis=-1)

@@ -184,3 +184,13 @@ def test_each_period_is_compared_with_the_others():
     rest, periods = leave_one_out(np.array([[1, 0], [2, 1], [0, 4]]))
     np.testing.assert_array_equal(rest, [[2, 5], [1, 4], [3, 1]])
     np.testing.assert_array_equal(rest + periods, np.tile([3, 5], (3, 1)))
+
+
+def test_no_regions_and_no_periods_leave_usual_unknown():
+    rule = DriftRule()
+    nothing = numeric_effect(np.zeros((0, 5)), np.zeros((0, 5)), 1.0)
+    assert rule.usual_effect(numeric_effect(*leave_one_out(np.zeros((0, 8, 5))), 1.0), nothing).shape == (0,)
+    current = numeric_effect(np.full((3, 5), 50), np.full((3, 5), 20), 1.0)
+    usual = rule.usual_effect(numeric_effect(*leave_one_out(np.zeros((3, 0, 5))), 1.0), current)
+    assert np.isnan(usual).all()
+    assert list(rule.decide(current.p_value, current, usual)) == [Verdict.OK] * 3
