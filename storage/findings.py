@@ -143,6 +143,27 @@ def runs(db: Database, model: str | None = None, limit: int = 100) -> list[Run]:
     return [Run(*row) for row in rows]
 
 
+def last_runs(db: Database, model: str) -> list[Run]:
+    """For each window of `model` that was judged, its last run that was done; the oldest window first."""
+    rows = db.rows(
+        f"SELECT {RUN_COLUMNS} FROM run WHERE model = ? AND outcome = 'done'"
+        " QUALIFY row_number() OVER (PARTITION BY window_start, window_end ORDER BY started_at DESC, id) = 1"
+        " ORDER BY window_start, window_end",
+        [model],
+    )
+    return [Run(*row) for row in rows]
+
+
+def last_done(db: Database, model: str, window: Window) -> Run | None:
+    """The last run over exactly this window of `model` that was done, or None."""
+    rows = db.rows(
+        f"SELECT {RUN_COLUMNS} FROM run WHERE model = ? AND window_start = ? AND window_end = ?"
+        " AND outcome = 'done' ORDER BY started_at DESC LIMIT 1",
+        [model, window.start, window.end],
+    )
+    return Run(*rows[0]) if rows else None
+
+
 def findings(
     db: Database,
     model: str | None = None,
@@ -221,8 +242,15 @@ def write_report(connection: duckdb.DuckDBPyConnection, run: Run, html: str, sam
 
 
 def report_html(db: Database, run: str) -> str | None:
-    """The page that the run with the id `run` kept, or None."""
-    rows = db.rows("SELECT html FROM report WHERE run = ?", [run])
+    """The page kept for the model and window of the run with the id `run`, or None.
+
+    A run that only judges new labels makes no page of its own: that of an earlier run stands.
+    """
+    rows = db.rows(
+        "SELECT html FROM report JOIN run ON report.model = run.model"
+        " AND report.window_start = run.window_start AND report.window_end = run.window_end WHERE run.id = ?",
+        [run],
+    )
     return gzip.decompress(rows[0][0]).decode() if rows else None
 
 

@@ -13,6 +13,7 @@ from storage.findings import (
     fail_run,
     findings,
     finish_run,
+    last_done,
     mark_interrupted,
     report_html,
     reports,
@@ -181,6 +182,23 @@ def test_a_run_left_running_is_interrupted(db: Database) -> None:
     assert mark_interrupted(db) == 0
 
 
+def test_a_run_without_a_page_shows_the_one_that_stands_for_its_window(db: Database) -> None:
+    save_report(db, start_run(db, "crops", FIRST), "<html>first</html>", {})
+    assert report_html(db, record(db, finding())) == "<html>first</html>"
+    assert report_html(db, record(db, window=SECOND)) is None
+
+
+def test_the_last_done_run_of_a_window_is_neither_a_failed_one_nor_that_of_another(db: Database) -> None:
+    record(db)
+    done = record(db)
+    fail_run(db, start_run(db, "crops", FIRST), "no")
+    record(db, model="roads")
+    last = last_done(db, "crops", FIRST)
+    assert last is not None
+    assert last.id == done
+    assert last_done(db, "crops", SECOND) is None
+
+
 def test_runs_are_listed_newest_first_up_to_a_limit(db: Database) -> None:
     ids = [record(db, window=Window(FIRST.start + timedelta(days=day), FIRST.end)) for day in range(3)]
     record(db, model="roads")
@@ -194,8 +212,8 @@ def test_a_report_comes_back_as_it_was_saved_and_is_replaced_by_the_next_of_its_
     finish_run(db, second, [], report=("<html>second</html>", {"current": 20}))
     later = start_run(db, "crops", SECOND)
     save_report(db, later, "<html>later</html>", {})
-    assert report_html(db, first.id) is None
-    assert report_html(db, second.id) == "<html>second</html>"
+    assert report_html(db, second.id) == report_html(db, first.id) == "<html>second</html>"
+    assert report_html(db, "unknown") is None
     assert [(report.run, report.sample) for report in reports(db, "crops")] == [
         (later.id, {}),
         (second.id, {"current": 20}),
