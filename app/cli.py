@@ -69,7 +69,7 @@ def init(
         if as_json:
             print_json({"configuration": str(path.resolve())})
         else:
-            say(f"{path} is written. Edit it, then: driftmap ingest PATH... --model NAME")
+            typer.echo(f"{path} is written. Edit it, then: driftmap ingest PATH... --model NAME")
 
 
 @app.command()
@@ -79,20 +79,20 @@ def demo(
     host: Host = "127.0.0.1",
     port: Port = 5006,
     api_port: ApiPort = 8000,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, another world.")] = 1,
+    seed: Annotated[int | None, typer.Option("--seed", help="Another seed, another world.")] = None,
     as_json: Json = False,
 ) -> None:
     """Build a small world with a planted failure, monitor it and serve it."""
     with explained(), progress_bar() as progress:
         from app.demo import run_demo
 
-        result = run_demo(folder, seed=seed, port=port, progress=progress)
+        result = run_demo(folder, url=f"http://localhost:{port}", seed=seed, progress=progress)
     if as_json:
         print_json(result)
     else:
         tables.show(stdout(), "demo", result)
     if not no_serve:
-        serve(folder / CONFIGURATION_FILE, host, port, api_port, False)
+        keep_serving(folder / CONFIGURATION_FILE, host, port, api_port, scheduled=True, to_stderr=as_json)
 
 
 @app.command()
@@ -179,19 +179,7 @@ def serve(
     as_json: Json = False,
 ) -> None:
     """Serve the dashboard and the HTTP API, and monitor on schedule."""
-    with explained():
-        from app import server
-
-        with Workspace(load_configuration(config)) as workspace:
-            workspace.prepare()
-
-            def announce(dashboard: str, api: str) -> None:
-                if as_json:
-                    print_json({"dashboard": dashboard, "api": api})
-                else:
-                    say(f"Dashboard: {dashboard}\nHTTP API:  {api}/docs\nStop with Ctrl+C.")
-
-            server.serve(workspace, host, port, api_port, scheduled=not no_monitor, announce=announce)
+    keep_serving(config, host, port, api_port, scheduled=not no_monitor, as_json=as_json)
 
 
 @app.command()
@@ -281,6 +269,33 @@ def carry_out(command: str, config: Path, as_json: bool, **arguments: Any) -> An
     return result
 
 
+def keep_serving(
+    config: Path,
+    host: str,
+    port: int,
+    api_port: int,
+    *,
+    scheduled: bool,
+    as_json: bool = False,
+    to_stderr: bool = False,
+) -> None:
+    """Serve until somebody ends it."""
+
+    def announce(dashboard: str, api: str) -> None:
+        if as_json:
+            print_json({"dashboard": dashboard, "api": api})
+        else:
+            lines = f"Dashboard: {dashboard}\nHTTP API:  {api}/docs\nStop with Ctrl+C."
+            typer.echo(lines, err=to_stderr)
+
+    with explained():
+        from app import server
+
+        with Workspace(load_configuration(config)) as workspace:
+            workspace.prepare()
+            server.serve(workspace, host, port, api_port, scheduled=scheduled, announce=announce)
+
+
 def tell_failures(result: dict[str, Any]) -> None:
     for file in result["files"]:
         if file["error"] is not None:
@@ -325,11 +340,6 @@ def stdout() -> Console:
     """The console for results; wide where nobody reads it on a terminal, so that no cell is folded."""
     console = Console()
     return console if console.is_terminal else Console(width=200)
-
-
-def say(text: str) -> None:
-    """Print `text` now: who waits for it may read from a pipe."""
-    typer.echo(text)
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
-from bokeh.server.server import BaseServer
 
 from app.api import check_reachable, create_api
 from app.ownership import owning
@@ -42,7 +41,8 @@ async def _serve(
 ) -> None:
     stopping = asyncio.Event()
     _stop_on_signals(stopping)
-    listening = _listen(host, api_port)
+    port = _usable_port(host, port)
+    listening = _listen(host, api_port, "--api-port")
     api_address = _address(host, listening.getsockname()[1])
     with contextlib.closing(listening), owning(workspace.database.location, api_address) as owner:
         dashboard = _dashboard(workspace, host, port)
@@ -64,7 +64,7 @@ async def _serve(
         try:
             while not api.started and not answering.done():
                 await asyncio.sleep(0.01)
-            announce(_address(host, dashboard.port or port), api_address)
+            announce(_address(host, port), api_address)
             stopped = asyncio.create_task(stopping.wait())
             await asyncio.wait({answering, stopped}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
@@ -85,46 +85,45 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _dashboard(workspace: Workspace, host: str, port: int) -> BaseServer:
+def _dashboard(workspace: Workspace, host: str, port: int) -> Any:
     import panel as pn
 
     from app.dashboard import dashboard
 
-    try:
-        server: Any = pn.serve(
-            {"/": partial(dashboard, workspace)},
-            port=port,
-            address=host,
-            websocket_origin=_origins(workspace, host, port),
-            title="driftmap",
-            start=False,
-            show=False,
-            threaded=False,
-            verbose=False,
-        )
-    except OSError as error:
-        raise DriftmapError(_taken(host, port, "--port", error)) from error
-    return server
+    return pn.serve(
+        {"/": partial(dashboard, workspace)},
+        port=port,
+        address=host,
+        websocket_origin=_origins(workspace, host, port),
+        title="driftmap",
+        start=False,
+        show=False,
+        threaded=False,
+        verbose=False,
+    )
 
 
 def _origins(workspace: Workspace, host: str, port: int) -> list[str]:
     """The addresses whose pages may open the dashboard's websocket: this host's, and the configured one."""
-    if port == 0:
-        return ["localhost:*", "127.0.0.1:*"]
     names = {"localhost", "127.0.0.1", host, *([socket.gethostname()] if host in WILDCARDS else [])}
     return [*(f"{name}:{port}" for name in sorted(names)), urlsplit(workspace.configuration.url).netloc]
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _usable_port(host: str, port: int) -> int:
+    """`port`, or a free one for 0. Asked before the dashboard is made, whose websocket names its port."""
+    with _listen(host, port, "--port") as found:
+        usable: int = found.getsockname()[1]
+    return usable
+
+
+def _listen(host: str, port: int, option: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise DriftmapError(_taken(host, port, "--api-port", error)) from error
-
-
-def _taken(host: str, port: int, option: str, error: OSError) -> str:
-    return f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port with {option}."
+        raise DriftmapError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port with {option}."
+        ) from error
 
 
 def _address(host: str, port: int) -> str:

@@ -157,7 +157,13 @@ def alert(console: Console, result: dict[str, Any]) -> None:
     console.print(history)
 
 
+def demo(console: Console, result: dict[str, Any]) -> None:
+    console.print(f"Planted in: {', '.join(result['planted'])}", highlight=False, markup=False)
+    alerts(console, result["alerts"])
+
+
 TABLES: dict[str, Callable[[Console, Any], None]] = {
+    "demo": demo,
     "ingest": ingest,
     "label": ingest,
     "regions": regions,

@@ -1,18 +1,18 @@
 """What every command, the HTTP API and the dashboard work on: a configuration and its open database."""
 
-import multiprocessing
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from monitoring.configuration import Configuration, MonitoredModel
 from storage.catalog import register_model
 from storage.database import Database
 from storage.errors import NotFoundError
 from storage.regions import load_regions, region_sets
+
+if TYPE_CHECKING:
+    from monitoring.worker import Worker
 
 Progress = Callable[[str, int, int], None]
 
@@ -35,6 +35,7 @@ class Workspace:
         self.monitoring = threading.Lock()
         self._opening = threading.RLock()
         self._database = database
+        self._worker: Worker | None = None
 
     @property
     def database(self) -> Database:
@@ -44,16 +45,21 @@ class Workspace:
                 self._database = Database.open(self.configuration.database_path)
             return self._database
 
-    @cached_property
-    def worker(self) -> ProcessPoolExecutor:
-        """One process for heavy work, started when first used."""
-        return ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+    @property
+    def worker(self) -> "Worker":
+        """The process for heavy work; it starts with its first task."""
+        with self._opening:
+            if self._worker is None:
+                from monitoring.worker import Worker
+
+                self._worker = Worker()
+            return self._worker
 
     def with_configuration(self, configuration: Configuration) -> "Workspace":
         """This workspace's database and worker, under another configuration. Close only the first."""
         other = Workspace(configuration, self.database)
         other.monitoring = self.monitoring
-        other.__dict__["worker"] = self.worker
+        other._worker = self.worker
         return other
 
     def model(self, name: str) -> MonitoredModel:
@@ -84,11 +90,8 @@ class Workspace:
 
     def close(self) -> None:
         """Stop the worker and close the database."""
-        if "worker" in self.__dict__:
-            processes = list((self.worker._processes or {}).values())
-            self.worker.shutdown(wait=False, cancel_futures=True)
-            for process in processes:  # what it works on is of no use any more
-                process.terminate()
+        if self._worker is not None:
+            self._worker.close()
         with self._opening:
             if self._database is not None:
                 self._database.close()
