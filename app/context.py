@@ -59,7 +59,7 @@ def follow(
     """Run `refresh` now, and again whenever one of the Selection's `names` changes while `page` is open.
 
     Changes while it runs, or while another page is open, are caught up once. An exception goes to
-    `failed` and to the log.
+    `failed` and to the log. The name "theme" stands for a change between light and dark.
     """
     state = {"stale": True, "running": False}
 
@@ -80,12 +80,14 @@ def follow(
             state["running"] = False
 
     def changed(*events: Any) -> None:
-        if any(event.name in names for event in events):
+        if any(event.name in names or event.name == "dark" for event in events):
             state["stale"] = True
         if state["stale"] and not state["running"] and context.selection.page == page:
             pn.state.execute(run)
 
-    context.selection.param.watch(changed, sorted({*names, "page"}))
+    context.selection.param.watch(changed, sorted({*names, "page"} - {"theme"}))
+    if "theme" in names:
+        context.theme.param.watch(changed, "dark")
     pn.state.execute(run)
 
 

@@ -16,7 +16,6 @@ from app.workspace import Workspace
 from storage.catalog import registered_models
 from storage.queries import extent
 
-STYLE = (Path(__file__).parent / "assets" / "style.css").read_text(encoding="utf-8")
 THEME_COOKIE = "driftmap_theme"
 REMEMBER_THEME = (
     f"document.cookie = '{THEME_COOKIE}=' + (cb_obj.dark_theme ? 'dark' : 'light')"
@@ -79,7 +78,6 @@ def dashboard(workspace: Workspace) -> pmui.Page:
         busy_indicator="linear",
         header=[bar(context, names)],
         main=[pn.Row(rail(context), content(context), sizing_mode="stretch_both", css_classes=["dm-body"])],
-        raw_css=[STYLE],
         favicon=Path(__file__).parent / "assets" / "driftmap.svg",
         sx=PAGE_STYLE,
     )

@@ -16,6 +16,10 @@ VERDICT_COLOURS = {
 }
 MISSING = "–"
 
+# Inline, because every pane and every table has a style sheet of its own.
+STRONG = "font-weight:600;font-variant-numeric:tabular-nums"
+LIGHT = "opacity:.65;font-variant-numeric:tabular-nums;white-space:pre"
+
 
 def number(value: float | int | None) -> str:
     """`value` with three significant digits and no exponent; a dash where there is none."""
@@ -51,15 +55,25 @@ def figure_text(value: float | None, lower: float | None, upper: float | None, n
 
 def figure(value: float | None, lower: float | None, upper: float | None, n: int) -> str:
     """The same as HTML, with the interval and n in lighter type."""
-    light = "  ".join(part for part in (interval(lower, upper), f"n {count(n)}") if part)
-    return f'<span class="dm-figure">{number(value)}</span>&ensp;<span class="dm-light">{light}</span>'
+    rest = "  ".join(part for part in (interval(lower, upper), f"n {count(n)}") if part)
+    return f'{strong(number(value))}&ensp;{light(rest)}'
+
+
+def strong(text: str) -> str:
+    """`text` as a figure stands out, as HTML."""
+    return f'<span style="{STRONG}">{text}</span>'
+
+
+def light(text: str) -> str:
+    """`text` in lighter type, as HTML."""
+    return f'<span style="{LIGHT}">{text}</span>'
 
 
 def mark(verdict: Verdict, words: bool = True) -> str:
     """A verdict as HTML: its shape, its colour and, with `words`, its name."""
     name = f" {escape(verdict.value)}" if words else ""
     return (
-        f'<span class="dm-mark" style="color:{VERDICT_COLOURS[verdict]}" title="{escape(verdict.value)}">'
+        f'<span style="color:{VERDICT_COLOURS[verdict]}" title="{escape(verdict.value)}">'
         f"{MARKS[verdict]}</span>{name}"
     )
 

@@ -3,13 +3,22 @@
 import logging
 import uuid
 from html import escape
+from pathlib import Path
+from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
 
 from storage.errors import DriftmapError
 
+STYLE = (Path(__file__).parent / "assets" / "style.css").read_text(encoding="utf-8")
+
 log = logging.getLogger(__name__)
+
+
+def markup(text: str, **layout: Any) -> pn.pane.HTML:
+    """HTML in the look of the dashboard."""
+    return pn.pane.HTML(text, stylesheets=[STYLE], **({"sizing_mode": "stretch_width"} | layout))
 
 
 def waiting(height: int = 120) -> pn.viewable.Viewable:
@@ -20,7 +29,7 @@ def waiting(height: int = 120) -> pn.viewable.Viewable:
 def empty_state(title: str, text: str = "", *below: pn.viewable.Viewable) -> pn.Column:
     """Says that there is nothing to show, and what to do about it."""
     words = f'<div class="dm-empty"><h2>{escape(title)}</h2><p>{escape(text)}</p></div>'
-    return pn.Column(pn.pane.HTML(words, sizing_mode="stretch_width"), *below, sizing_mode="stretch_width")
+    return pn.Column(markup(words), *below, sizing_mode="stretch_width")
 
 
 def error_card(error: Exception) -> pmui.Alert:
@@ -51,5 +60,5 @@ def first_steps(model: str, api_url: str = "http://localhost:8000") -> pn.Column
     return empty_state(
         "No predictions yet",
         f"Send the first predictions of {model} in one of three ways.",
-        pn.pane.HTML(f'<dl class="dm-steps">{rows}</dl>', sizing_mode="stretch_width"),
+        markup(f'<dl class="dm-steps">{rows}</dl>'),
     )

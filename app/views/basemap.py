@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from app.filters import grown
 from app.selection import Box
 from storage.grid import MAX_LATITUDE, WORLD
 
@@ -35,9 +36,7 @@ def basemap() -> Basemap:
         borders = _lines(asset, "borders")
     ring = shapely.linearrings(np.concatenate(rings), indices=np.repeat(np.arange(len(rings)), _sizes(rings)))
     land = shapely.polygons(ring, indices=polygon)
-    line = shapely.linestrings(
-        np.concatenate(borders), indices=np.repeat(np.arange(len(borders)), _sizes(borders))
-    )
+    line = shapely.linestrings(np.concatenate(borders), indices=np.repeat(np.arange(len(borders)), _sizes(borders)))
     return Basemap(land, line)
 
 
@@ -60,16 +59,10 @@ def to_mercator(lonlat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.column_stack([lonlat[:, 0] / 360, np.arcsinh(np.tan(phi)) / (2 * np.pi)]) * WORLD
 
 
-def around(view: Box, margin: float = 1.0) -> Box:
-    """`view` and `margin` times its size on each side, so that a pan does not reach the edge at once."""
-    xmin, ymin, xmax, ymax = view
-    dx, dy = (xmax - xmin) * margin, (ymax - ymin) * margin
-    return xmin - dx, ymin - dy, xmax + dx, ymax + dy
-
-
 def clipped(geometries: npt.NDArray[np.object_], view: Box, pixel: float) -> npt.NDArray[np.object_]:
     """What of `geometries` lies in and around `view`, thinned to `pixel` metres."""
-    frame = around(view)
+    # As much again on each side, so that a pan does not reach the edge at once.
+    frame = grown(view, 1.0)
     xmin, ymin, xmax, ymax = shapely.bounds(geometries).T
     near = geometries[(xmin < frame[2]) & (xmax > frame[0]) & (ymin < frame[3]) & (ymax > frame[1])]
     cut = shapely.clip_by_rect(shapely.simplify(near, pixel, preserve_topology=False), *frame)

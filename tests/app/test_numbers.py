@@ -16,7 +16,7 @@ def test_numbers_have_three_significant_digits(value: float | None, text: str) -
 def test_a_figure_says_its_interval_and_its_n() -> None:
     assert figure_text(0.44, 0.38, 0.49, 305) == "0.44  0.38–0.49  n 305"
     assert figure_text(None, None, None, 0) == "–  n 0"
-    assert "dm-light" in figure(0.44, 0.38, 0.49, 305)
+    assert "opacity" in figure(0.44, 0.38, 0.49, 305)
 
 
 def test_a_verdict_has_a_shape_beside_its_colour() -> None:

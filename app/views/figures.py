@@ -1,0 +1,46 @@
+"""The figures of a selection, beside those of the rest."""
+
+from app.numbers import MISSING, figure, light, number, strong
+from app.views.tally import Tally
+from monitoring.accuracy import overall
+from monitoring.calibration import confidence_gap, expected_calibration_error
+
+
+def selection_figures(selected: Tally, rest: Tally) -> str:
+    """Accuracy, confidence gap and ECE of the selection and of what it leaves out, as an HTML table."""
+    rows = "".join(
+        f'<tr data-figure="{key}"><th title="{title}">{name}</th><td>{write(selected)}</td><td>{write(rest)}</td></tr>'
+        for key, name, title, write in (
+            ("accuracy", "Accuracy", "Share of labelled predictions that are right, 95% Wilson interval", accuracy),
+            ("gap", "Overconfidence", "Mean confidence minus accuracy, 95% interval", gap),
+            ("ece", "ECE", "Expected calibration error over 20 bins; it has no interval", ece),
+        )
+    )
+    return (
+        '<table class="dm-figures"><thead><tr><th></th><th>Selection</th><th>Rest</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def accuracy(part: Tally) -> str:
+    found = overall(part.confusion)
+    return _figure(float(found.value), float(found.lower), float(found.upper), part)
+
+
+def gap(part: Tally) -> str:
+    found = confidence_gap(
+        part.labelled.sum(), part.correct.sum(), part.sum_confidence.sum(), part.sum_confidence2,
+        part.sum_confidence_correct,
+    )  # fmt: skip
+    return _figure(float(found.value), float(found.lower), float(found.upper), part)
+
+
+def ece(part: Tally) -> str:
+    found = expected_calibration_error(part.labelled, part.correct, part.sum_confidence)
+    return strong(number(float(found))) if part.n_labelled else MISSING
+
+
+def _figure(value: float, lower: float, upper: float, part: Tally) -> str:
+    if part.n_labelled == 0:
+        return light("no labels yet") if part.n else MISSING
+    return figure(value, lower, upper, part.n_labelled)
