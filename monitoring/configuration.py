@@ -48,6 +48,13 @@ class Reference(Strict):
             raise ValueError("from and to are both needed, and from comes first")
         return self
 
+    def __str__(self) -> str:
+        if self.version is not None:
+            return f"version {self.version}"
+        if self.trailing is not None:
+            return f"the {self.trailing} before"
+        return f"{self.from_} to {self.to}"
+
 
 class Scoring(Strict):
     """A torch program that the monitor scores new feature tables with."""
@@ -61,7 +68,7 @@ class Scoring(Strict):
 class MonitoredModel(Model):
     """A model of the configuration: what storage needs, and how it is monitored."""
 
-    reference: Reference | None = None
+    reference: Reference = Reference(trailing=Span.parse("28d"))
     window: Span = Span.parse("7d")
     schedule: str | None = "0 6 * * *"
     scoring: Scoring | None = None
@@ -128,9 +135,7 @@ class Configuration(Strict):
     def _named(cls, models: Any) -> Any:
         if not isinstance(models, dict):
             return models
-        return {
-            name: {**body, "name": name} if isinstance(body, dict) else body for name, body in models.items()
-        }
+        return {name: {**body, "name": name} if isinstance(body, dict) else body for name, body in models.items()}
 
     @model_validator(mode="after")
     def _known_names(self) -> "Configuration":

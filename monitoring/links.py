@@ -6,7 +6,12 @@ from storage.records import Window
 
 
 def view_link(
-    base: str, page: str, model: str, *, version: str | None = None, window: Window | None = None,
+    base: str,
+    page: str,
+    model: str,
+    *,
+    version: str | None = None,
+    window: Window | None = None,
     region: str | None = None,
 ) -> str:
     """The address of a page that shows `model`, in `window` (half-open, ISO dates) and `region` where given."""

@@ -42,9 +42,7 @@ class Span:
         def read(value: Any) -> Span:
             return value if isinstance(value, Span) else cls.parse(value)
 
-        return core_schema.no_info_plain_validator_function(
-            read, serialization=core_schema.to_string_ser_schema()
-        )
+        return core_schema.no_info_plain_validator_function(read, serialization=core_schema.to_string_ser_schema())
 
 
 def window_before(moment: datetime, span: Span) -> Window:

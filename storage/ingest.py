@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -50,12 +51,20 @@ def ingest_file(database: Database, model: Model, path: Path) -> BatchResult:
     )
 
 
-def ingest_table(database: Database, model: Model, table: pa.Table, source: str) -> BatchResult:
-    """Put the predictions in an Arrow table into the database; `source` says in the records where they are from."""
+def ingest_table(
+    database: Database, model: Model, table: pa.Table, source: str, content_hash: str | None = None
+) -> BatchResult:
+    """Put the predictions in an Arrow table into the database; `source` says in the records where they are from.
+
+    `content_hash` is to be given where the table was made from something else that stands for its content.
+    """
     lookup = lookup_for(database, model.regions)
-    return database.write(
-        lambda connection: _ingest(connection, model, source, lambda: table_source(connection, table), lookup)
-    )
+
+    def open_(connection: duckdb.DuckDBPyConnection) -> Source:
+        opened = table_source(connection, table)
+        return opened if content_hash is None else replace(opened, content_hash=content_hash)
+
+    return database.write(lambda connection: _ingest(connection, model, source, lambda: open_(connection), lookup))
 
 
 def _ingest(

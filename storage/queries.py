@@ -6,7 +6,7 @@ box on the map, a range of confidence). Both give the same sums.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -213,20 +213,46 @@ def _cells(database: Database, filter_: Filter, level: int, groups: str) -> pd.D
     )
 
 
-def feature_histograms(database: Database, filter_: Filter, period_days: int | None = None) -> pd.DataFrame:
-    """Counts by region (key of the deepest), feature, bin (numeric) or category; both missing: a missing value.
+def feature_histogram(
+    database: Database, filter_: Filter, feature: str, period_days: int | None = None
+) -> pd.DataFrame:
+    """Counts of one feature: region (key of the deepest), bin (numeric) or category, n.
 
-    With `period_days`, apart for each period of so many days from `start`, counted from 0 in `period`.
+    Both missing is a missing value. With `period_days`, apart for each period of so many days from
+    `filter_.start`, counted from 0 in the column `period`.
     """
     condition = Condition(database, filter_, rollup=True)
-    period = ""
-    parameters = list(condition.parameters)
+    condition.add("feature = ?", feature)
+    return _histogram(database, "feature_rollup", "bin, category", condition, filter_, period_days)
+
+
+def outcome_histogram(
+    database: Database, filter_: Filter, variable: Literal["predicted", "confidence"], period_days: int | None = None
+) -> pd.DataFrame:
+    """As `feature_histogram`, of the predicted class (category: its code) or of confidence (20 bins)."""
+    condition = Condition(database, filter_, rollup=True)
+    if variable == "predicted":
+        columns = "NULL::INTEGER AS bin, predicted::VARCHAR AS category"
+    else:
+        columns = "confidence_bin AS bin, NULL::VARCHAR AS category"
+    return _histogram(database, "region_rollup", columns, condition, filter_, period_days)
+
+
+def _histogram(
+    database: Database,
+    rollup: str,
+    columns: str,
+    condition: Condition,
+    filter_: Filter,
+    period_days: int | None,
+) -> pd.DataFrame:
+    period, parameters = "", list(condition.parameters)
     if period_days is not None:
         period = f"date_diff('day', ?::DATE, day) // {int(period_days)} AS period,"
         parameters.insert(0, filter_.start)
     return database.frame(
-        f"""SELECT {period} region, feature, bin, category, sum(n)::BIGINT AS n
-        FROM feature_rollup WHERE {condition} GROUP BY ALL HAVING n <> 0""",
+        f"""SELECT {period} region, {columns}, sum(n)::BIGINT AS n
+        FROM {rollup} WHERE {condition} GROUP BY ALL HAVING sum(n) <> 0""",
         parameters,
     )
 
