@@ -24,7 +24,7 @@ from storage.labels import label_file
 from storage.models import Model
 from storage.queries import Filter, outcomes_by_day, time_extent
 from storage.readers import expand
-from storage.records import BatchResult
+from storage.records import BatchResult, Run
 from storage.regions import load_regions
 
 WHOLE = "whole"
@@ -100,25 +100,40 @@ def monitor(
     at: str | None = None,
     backfill: tuple[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Judge the window before `at` (or now), or every window of a span. The runs."""
-    from monitoring import run
+    """Judge the window before `at` (or now), or every window of a span, and send what alerts say. The runs.
 
-    moment_at = moment(at) if at else datetime.now(UTC).replace(tzinfo=None)
+    One model that cannot be monitored does not keep the others from it; its error is raised at the end.
+    """
     names = [model] if model else list(workspace.configuration.models)
-    runs: list[Any] = []
+    runs: list[Run] = []
+    errors: list[DriftmapError] = []
     for done, name in enumerate(names):
         workspace.progress(name, done, len(names))
-        workspace.model(name)
-        with workspace.monitoring:
-            stored_findings.mark_interrupted(workspace.database)
-            if backfill:
-                start, end = (moment(text) for text in backfill)
-                runs += run.backfill(workspace.database, workspace.configuration, name, start, end, workspace.worker)
-            else:
-                runs += run.monitor(workspace.database, workspace.configuration, name, moment_at, workspace.worker)
+        try:
+            runs += _monitor_model(workspace, name, at, backfill)
+        except DriftmapError as error:
+            errors.append(error)
     send_waiting(workspace.database, workspace.configuration)
     workspace.progress("", len(names), len(names))
-    return [plain(one) for one in runs]
+    if len(errors) > 1:
+        raise DriftmapError(" ".join(str(error) for error in errors))
+    if errors:
+        raise errors[0]
+    return [plain(run) for run in runs]
+
+
+def _monitor_model(workspace: Workspace, name: str, at: str | None, backfill: tuple[str, str] | None) -> list[Run]:
+    from monitoring import run
+
+    workspace.model(name)
+    with workspace.monitoring:
+        stored_findings.mark_interrupted(workspace.database)
+        known = (workspace.database, workspace.configuration, name)
+        if backfill:
+            start, end = (moment(text) for text in backfill)
+            return run.backfill(*known, start, end, workspace.worker)
+        when = moment(at) if at else datetime.now(UTC).replace(tzinfo=None)
+        return run.monitor(*known, when, workspace.worker)
 
 
 def status(workspace: Workspace) -> dict[str, Any]:

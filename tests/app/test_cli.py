@@ -166,6 +166,34 @@ def test_findings_are_filtered(judged: Path, options: list[str], count: int) -> 
     assert len(answer(judged, "findings", *options)) == count
 
 
+@pytest.mark.slow
+def test_monitor_judges_every_window_of_a_span_and_again_changes_nothing(filled: Path) -> None:
+    answer(filled, "label", str(filled / "labels.csv"), "--model", "crops")
+    span = ("monitor", "--backfill", "2026-03-02", "2026-03-16")
+    runs = answer(filled, *span)
+    assert [(run["window_start"][:10], run["outcome"]) for run in runs] == [
+        ("2026-03-02", "done"),
+        ("2026-03-09", "done"),
+    ]
+    before = answer(filled, "findings", "--metric", "accuracy")
+    assert {one["region"] for one in before} == {None, "all", "west", "east"}
+    answer(filled, *span)
+    again = answer(filled, "findings", "--metric", "accuracy")
+    assert [one | {"run": ""} for one in again] == [one | {"run": ""} for one in before]
+
+
+def test_a_model_that_cannot_be_monitored_does_not_keep_the_others_from_it(filled: Path) -> None:
+    configuration = yaml.safe_load((filled / "driftmap.yaml").read_text())
+    crops = configuration["models"]["crops"]
+    broken = crops | {"regions": None, "scoring": {"program": "nowhere.pt2", "tables": "predictions.csv"}}
+    configuration["models"] = {"broken": broken, "crops": crops}
+    (filled / "driftmap.yaml").write_text(yaml.safe_dump(configuration))
+    result = driftmap(filled, "monitor", "--at", "2026-01-05", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "nowhere.pt2" in result.stderr
+    assert [run["model"] for run in answer(filled, "runs")] == ["crops"]
+
+
 def test_findings_as_a_table_round_to_three_digits_and_name_the_verdict(judged: Path) -> None:
     printed = driftmap(judged, "findings", "--metric", "accuracy", "--latest").stdout
     assert "0.600" in printed

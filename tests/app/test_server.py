@@ -1,5 +1,6 @@
 """A real server process: it owns the database, answers, passes commands on, and goes quietly."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,10 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.schedule import create_scheduler
+from app.schedule import create_scheduler, monitor_now
 from app.workspace import Workspace
 from monitoring.configuration import load_configuration
 from storage.errors import InvalidConfigurationError
+from storage.findings import runs
 from tests.app.small import predictions
 
 pytestmark = pytest.mark.slow
@@ -153,3 +155,11 @@ def test_the_schedule_has_a_job_a_model_and_refuses_nonsense(folder: Path) -> No
     models = {"crops": model.model_copy(update={"schedule": "at noon"})}
     with pytest.raises(InvalidConfigurationError, match=r"models\.crops\.schedule"):
         create_scheduler(Workspace(configuration.model_copy(update={"models": models})))
+
+
+def test_a_scheduled_run_that_goes_wrong_is_logged_and_no_more(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Workspace(load_configuration(folder / "driftmap.yaml")) as workspace:
+        asyncio.run(monitor_now(workspace, "other"))
+        assert "No model 'other'" in caplog.text
+        asyncio.run(monitor_now(workspace, "crops"))
+        assert [run.outcome for run in runs(workspace.database)] == ["done"]
