@@ -9,7 +9,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from typer.main import get_command
 
+from app.cli import app
 from monitoring.configuration import Configuration
 
 ROOT = Path(__file__).parents[1]
@@ -75,3 +77,14 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     lost = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not lost, f"{page.name} links to {lost}"
+
+
+def commands(group: Any, name: str = "driftmap") -> Iterator[str]:
+    """Every command of the command line, as it is typed."""
+    for verb, command in group.commands.items():
+        yield from commands(command, f"{name} {verb}") if hasattr(command, "commands") else [f"{name} {verb}"]
+
+
+def test_every_command_is_in_the_docs() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in commands(get_command(app)) if name not in text] == []
