@@ -33,9 +33,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield  # type: ignore[assignment]
     if REQUIRED and report.skipped and item.get_closest_marker("ui"):
         report.outcome = "failed"
-        report.longrepr = (
-            f"A browser test was skipped, and DRIFTMAP_REQUIRE_BROWSER allows none: {why(report)}"
-        )
+        report.longrepr = f"A browser test was skipped, and DRIFTMAP_REQUIRE_BROWSER allows none: {why(report)}"
     return report  # type: ignore[return-value]
 
 
