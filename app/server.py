@@ -6,7 +6,6 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -91,7 +90,7 @@ def _dashboard(workspace: Workspace, host: str, port: int) -> Any:
     from app.dashboard import dashboard
 
     return pn.serve(
-        {"/": partial(dashboard, workspace)},
+        {"/": lambda: dashboard(workspace)},
         port=port,
         address=host,
         websocket_origin=_origins(workspace, host, port),
