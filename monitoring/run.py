@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from monitoring.alerts import evaluate
+from monitoring.comparison import MIN_ROWS
 from monitoring.configuration import Configuration, MonitoredModel
 from monitoring.judgement import filter_of, judge, overlaps, reference_filter
 from monitoring.report import ReportResult
@@ -19,6 +20,7 @@ from storage import findings as store
 from storage import queries
 from storage.alerts import AlertChanges
 from storage.batches import known_content
+from storage.catalog import versions
 from storage.database import Database
 from storage.errors import DriftmapError, InvalidFileError, NotFoundError
 from storage.ingest import ingest_table
@@ -92,7 +94,7 @@ def run_window(
             found += [each for each in found_before(database, model, window) if not_about_labels(each)]
         page, message = None, ""
         if report is not None:
-            page, reported, message = read_report(*report, model, window)
+            page, reported, message = read_report(*report, model, versions(database, model.name)[-1], window)
             found += reported
         predictions = queries.count(database, filter_of(model, window, None))
         return store.finish_run(
@@ -191,18 +193,21 @@ def start_report(
 
 
 def read_report(
-    report: Future[ReportResult], sample: dict[str, Any], model: MonitoredModel, window: Window
+    report: Future[ReportResult], sample: dict[str, Any], model: MonitoredModel, version: str, window: Window
 ) -> tuple[tuple[str, dict[str, Any]] | None, list[Finding], str]:
-    """The page to keep, the finding that says what share drifted, and a message where there is no report."""
+    """The page to keep, the finding of what share drifted, and a message where there is no report."""
     try:
         result = report.result()
     except DriftmapError as error:
         return None, [], f"No Evidently report: {error}"
     if result.drifted_share is None:
         return (result.html, sample), [], ""
+    verdict = Verdict.WARNING if result.drifted_share >= EVIDENTLY_DRIFT_SHARE else Verdict.OK
+    if min(sample["window"], sample["reference"]) < MIN_ROWS:
+        verdict = Verdict.INSUFFICIENT
     finding = Finding(
         model=model.name,
-        version="",
+        version=version,
         region=None,
         region_name=None,
         window_start=window.start,
@@ -212,7 +217,7 @@ def read_report(
         lower=None,
         upper=None,
         n=sample["window"],
-        verdict=Verdict.WARNING if result.drifted_share >= EVIDENTLY_DRIFT_SHARE else Verdict.OK,
+        verdict=verdict,
         details={
             "drifted": result.drifted,
             "columns": result.columns,

@@ -35,7 +35,7 @@ class Span:
 
     def after(self, start: datetime, times: int = 1) -> datetime:
         """The moment `times` spans after `start` (before it where `times` is negative)."""
-        return start + relativedelta(**{UNITS[self.unit]: self.count * times})  # type: ignore[arg-type]
+        return start + relativedelta(**{UNITS[self.unit]: self.count * times})
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
