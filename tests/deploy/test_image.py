@@ -79,7 +79,6 @@ def test_the_environment_holds_the_wheel_with_its_files_and_no_torch(environment
 
 def test_the_command_writes_a_configuration_and_reads_it_back(environment: Path, data: Path) -> None:
     driftmap = environment / "bin/driftmap"
-    assert run([driftmap, "--version"], data).strip().endswith("0.1.0")
     run([driftmap, "init"], data)
     assert '"my_model"' in run([driftmap, "status", "--json"], data)
 
