@@ -70,8 +70,8 @@ def tally(outcomes: pd.DataFrame, classes: int, units: Units | None = None) -> T
     def sums(weights: Counts, keep: NDArray[np.bool_], *axes: tuple[NDArray[np.int64], int]) -> Counts:
         shape = (keys, *(size for _, size in axes))
         places = np.ravel_multi_index((key, *(values for values, _ in axes)), shape) if len(key) else key
-        by_key = np.bincount(places[keep], weights=weights[keep], minlength=int(np.prod(shape)))
-        by_key = by_key.astype(float).reshape(shape)
+        counted = np.bincount(places[keep], weights=weights[keep], minlength=int(np.prod(shape)))
+        by_key = counted.astype(float).reshape(shape)
         return units.roll_up(by_key) if units is not None else by_key[0]
 
     every = np.ones(len(outcomes), bool)
