@@ -11,6 +11,8 @@ from storage.catalog import class_names, stored_model
 from storage.database import Database
 from storage.regions import Region, region_set
 
+# As low as its neighbours.
+LOW = {"& .MuiInputBase-root": {"minHeight": "31px", "height": "31px"}}
 EVERYWHERE = "All regions"
 
 
@@ -21,7 +23,14 @@ def controls(context: Context) -> pn.Row:
         label="Layer", options={item.label: key for key, item in LAYERS.items()}, size="small", width=155, margin=(8, 5)
     )
     classes = pmui.MultiChoice(
-        label="Predicted class", options=[], visual_size="small", width=200, margin=(8, 5), placeholder="all", chip=False
+        label="Predicted class",
+        options=[],
+        visual_size="small",
+        width=200,
+        margin=(8, 5),
+        placeholder="all",
+        chip=False,
+        sx=LOW,
     )
     region = pmui.Select(label="Region", options={}, size="small", width=190, margin=(8, 5), searchable=True)
     reset = pmui.Button(label="Reset", icon="undo", variant="text", size="small", margin=(12, 2))

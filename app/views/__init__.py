@@ -3,3 +3,5 @@
 import holoviews as hv
 
 hv.extension("bokeh", logo=False)
+# Thousands of shapes at most: the plain canvas is as quick, and works in every browser.
+hv.renderer("bokeh").webgl = False

@@ -41,7 +41,9 @@ def error_heatmap(selected: Tally, classes: list[str], dark: bool) -> hv.Overlay
     if len(classes) <= 8:
         layers.append(hv.Labels(cells, ["label", "predicted"], "text").opts(text_font_size="10px", text_color=REST))
     return hv.Overlay(layers).opts(
-        hv.opts.Overlay(xlabel="label", ylabel="predicted", xrotation=35, invert_yaxis=True, **CHART)
+        hv.opts.Overlay(
+            xlabel="label", ylabel="predicted", xrotation=0 if len(classes) <= 5 else 40, invert_yaxis=True, **CHART
+        )
     )
 
 

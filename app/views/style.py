@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from bokeh.palettes import Inferno256, Viridis256
+import numpy as np
+from bokeh.models import BoxSelectTool
+from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
 # The selection, what it is compared with, and guide lines: legible on light and on dark.
@@ -21,12 +23,23 @@ def class_colours(classes: int) -> list[str]:
     return [CLASS_COLOURS[i % len(CLASS_COLOURS)] for i in range(classes)]
 
 
+# Anchors of a scale on which high stands out from the background, in either theme.
+LIGHT_RAMP = ("#e3e8ee", "#b9c6df", "#9391c6", "#8a52aa", "#5d0c62")
+DARK_RAMP = ("#2c333d", "#49557c", "#7e63b4", "#c97bcf", "#ffe1ff")
+
+
 def ramp(dark: bool) -> list[str]:
-    """Low to high of a figure where high stands out: far from the background in either theme."""
-    return list(Inferno256[70:250]) if dark else list(Inferno256[40:245])[::-1]
+    """Low to high of a figure where high stands out, in 64 steps."""
+    anchors = np.array([[int(text[i : i + 2], 16) for i in (1, 3, 5)] for text in (DARK_RAMP if dark else LIGHT_RAMP)])
+    places = np.linspace(0, 1, len(anchors))
+    mixed = [np.interp(np.linspace(0, 1, 64), places, anchors[:, channel]) for channel in range(3)]
+    return [
+        "#{:02x}{:02x}{:02x}".format(*(round(float(part)) for part in colour)) for colour in zip(*mixed, strict=True)
+    ]
 
 
 def plain_ramp() -> list[str]:
+    """Low to high of a figure where both ends matter."""
     return list(Viridis256[10:250])
 
 
@@ -51,5 +64,11 @@ def quiet(plot: Any, element: Any) -> None:
     shown.min_border_top = 6
 
 
+def brushable(plot: Any, element: Any) -> None:
+    """Dragging brushes a range. A HoloViews hook."""
+    toolbar = plot.state.toolbar
+    toolbar.active_drag = next((tool for tool in toolbar.tools if isinstance(tool, BoxSelectTool)), None)
+
+
 CHART = {"responsive": True, "hooks": [quiet], "toolbar": None, "default_tools": [], "active_tools": []}
-BRUSHED = {**CHART, "tools": ["xbox_select"], "active_tools": ["xbox_select"]}
+BRUSHED = {**CHART, "tools": ["xbox_select"], "hooks": [quiet, brushable]}

@@ -1,0 +1,125 @@
+"""A real server over a small world, and a real Chromium that reaches nothing else."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, sync_playwright
+
+from app.workspace import Workspace
+from monitoring.configuration import load_configuration
+from storage.ingest import ingest_file
+from tests.ui.world import write_world
+
+SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server: its address, and the same data in a database of its own for direct queries."""
+
+    url: str
+    workspace: Workspace
+
+
+@dataclass
+class Visit:
+    """A page of a browser that reaches the server alone, with all it complained about."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def filled(folder: Path) -> Path:
+    """A folder with a configuration and a database that holds the small world; returns the configuration."""
+    path = write_world(folder)
+    with Workspace(load_configuration(path)) as workspace:
+        workspace.prepare()
+        result = ingest_file(workspace.database, workspace.model("crops").stored, folder / "predictions.parquet")
+        assert result.accepted == result.rows
+    return path
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("ui")
+    configuration, copy = filled(folder / "served"), filled(folder / "asked")
+    port = free_port()
+    command = [sys.executable, "-m", "app.cli", "serve", "--config", str(configuration), "--no-monitor"]
+    command += ["--port", str(port), "--api-port", str(free_port())]
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/", server, folder / "server.log")
+        with Workspace(load_configuration(copy)) as workspace:
+            yield Served(f"http://127.0.0.1:{port}/", workspace)
+    finally:
+        server.terminate()
+        server.wait(SECONDS)
+
+
+def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=SECONDS):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+    raise RuntimeError(f"the server did not start: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, served: Served) -> Iterator[Visit]:
+    """A fresh page; at the end there must be no complaint."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    visit = new_visit(context, served.url)
+    yield visit
+    context.close()
+    assert visit.complaints == []
+
+
+def new_visit(context: BrowserContext, url: str) -> Visit:
+    page = context.new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    visit = Visit(page)
+
+    def only_here(route: Route) -> None:
+        if route.request.url.startswith((url, "data:", "blob:")):
+            route.continue_()
+        else:
+            visit.complaints.append(f"asked for {route.request.url}")
+            route.abort()
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            visit.complaints.append(f"console: {message.text}")
+
+    page.route("**/*", only_here)
+    page.on("console", heard)
+    page.on("pageerror", lambda error: visit.complaints.append(f"error: {error}"))
+    return visit
