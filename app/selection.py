@@ -34,6 +34,7 @@ class Selection(param.Parameterized):
     confidence = param.NumericTuple(default=None, length=2, allow_None=True, doc="Confidence from, to (0–1).")
     box = param.NumericTuple(default=None, length=4, allow_None=True, doc="The box that is selected, metres.")
     view = param.NumericTuple(default=None, length=4, allow_None=True, doc="The part of the map in sight, metres.")
+    alert = param.String(default=None, allow_None=True, doc="The id of the alert that is open.")
 
     @property
     def window(self) -> Window | None:
@@ -182,10 +183,11 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "confidence": _confidence,
     "box": _box,
     "view": _box,
+    "alert": _name,
 }
 
 WRITERS: dict[str, Callable] = {
-    **dict.fromkeys(("page", "model", "version", "region", "layer"), str),
+    **dict.fromkeys(("page", "model", "version", "region", "layer", "alert"), str),
     "start": date.isoformat,
     "end": date.isoformat,
     "classes": _write_classes,

@@ -99,13 +99,13 @@ def record(connection: duckdb.DuckDBPyConnection, batch: Batch, result: BatchRes
     return result
 
 
-def batches(database: Database, model: str | None = None, limit: int = 100) -> list[StoredBatch]:
-    """The last batches, newest first."""
+def batches(database: Database, model: str | None = None, limit: int = 100, offset: int = 0) -> list[StoredBatch]:
+    """The last batches, newest first, from the one at `offset` on."""
     rows = database.rows(
         """SELECT id, kind, model, source, received_at, "rows", accepted, replaced, unchanged, refused,
             outside_regions, repaired, seconds
-        FROM batch WHERE model = ? OR ? IS NULL ORDER BY received_at DESC, id LIMIT ?""",
-        [model, model, limit],
+        FROM batch WHERE model = ? OR ? IS NULL ORDER BY received_at DESC, id LIMIT ? OFFSET ?""",
+        [model, model, limit, offset],
     )
     return [StoredBatch(*row) for row in rows]
 
@@ -116,8 +116,24 @@ def known_content(database: Database, model: str, kind: str) -> set[str]:
     return {content for (content,) in rows}
 
 
-def rejected_rows(database: Database, batch: str, limit: int = 1000) -> pd.DataFrame:
-    """Refused rows of a batch: row (from 1), reason, content (JSON)."""
+def rejected_rows(
+    database: Database, batch: str, limit: int | None = 1000, offset: int = 0, reason: str | None = None
+) -> pd.DataFrame:
+    """Refused rows of a batch (for one `reason` where given), in order: row (from 1), reason, content (JSON).
+
+    At most `limit` (None: all) from the one at `offset` on.
+    """
     return database.frame(
-        'SELECT "row", reason, content FROM rejected_row WHERE batch = ? ORDER BY "row" LIMIT ?', [batch, limit]
+        """SELECT "row", reason, content FROM rejected_row WHERE batch = ? AND (reason = ? OR ? IS NULL)
+        ORDER BY "row" LIMIT coalesce(?, 9223372036854775807) OFFSET ?""",
+        [batch, reason, reason, limit, offset],
     )
+
+
+def rejected_reasons(database: Database, batch: str) -> dict[str, int]:
+    """For how many rows of a batch each reason to refuse them holds, most first."""
+    rows = database.rows(
+        "SELECT reason, count(*) AS n FROM rejected_row WHERE batch = ? GROUP BY reason ORDER BY n DESC, reason",
+        [batch],
+    )
+    return dict(rows)

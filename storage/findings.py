@@ -136,10 +136,13 @@ def mark_interrupted(db: Database) -> int:
     return db.write(work)
 
 
-def runs(db: Database, model: str | None = None, limit: int = 100) -> list[Run]:
-    """The last `limit` runs (of `model` where given), newest first."""
+def runs(db: Database, model: str | None = None, limit: int = 100, offset: int = 0) -> list[Run]:
+    """The last `limit` runs (of `model` where given), newest first, from the one at `offset` on."""
     where, parameters = ("WHERE model = ?", [model]) if model is not None else ("", [])
-    rows = db.rows(f"SELECT {RUN_COLUMNS} FROM run {where} ORDER BY started_at DESC, id LIMIT ?", [*parameters, limit])
+    rows = db.rows(
+        f"SELECT {RUN_COLUMNS} FROM run {where} ORDER BY started_at DESC, id LIMIT ? OFFSET ?",
+        [*parameters, limit, offset],
+    )
     return [Run(*row) for row in rows]
 
 
@@ -224,6 +227,71 @@ def judged(connection: duckdb.DuckDBPyConnection, model: str) -> list[Finding]:
         [model, Verdict.INSUFFICIENT.value],
     ).fetchall()
     return [finding_of(row) for row in rows]
+
+
+def last_judged(
+    db: Database,
+    model: str,
+    metrics: Sequence[str],
+    *,
+    version: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> list[Finding]:
+    """For each region of `model` the findings of the last window that had enough data, by kind of metric.
+
+    `metrics` are names, or kinds as in 'drift' for every 'drift:…'; what is before the colon is a kind, and all
+    of a kind are of one window. A region that never had enough gets its last findings. `start` and `end` keep
+    the windows that lie within.
+    """
+    conditions = ["model = ?", f"(metric IN ({marks(metrics)}) OR split_part(metric, ':', 1) IN ({marks(metrics)}))"]
+    parameters: list[Any] = [model, *metrics, *metrics]
+    for condition, value in (("version = ?", version), ("window_start >= ?", start), ("window_end <= ?", end)):
+        if value is not None:
+            conditions.append(condition)
+            parameters.append(value)
+    rows = db.rows(
+        f"""WITH known AS (
+            SELECT *, split_part(metric, ':', 1) AS kind,
+                max(window_end) FILTER (verdict <> '{Verdict.INSUFFICIENT.value}') OVER each AS last_enough,
+                max(window_end) OVER each AS last_end
+            FROM finding WHERE {" AND ".join(conditions)}
+            WINDOW each AS (PARTITION BY region, kind)
+        )
+        SELECT {FINDING_COLUMNS} FROM known WHERE window_end = coalesce(last_enough, last_end)
+        QUALIFY rank() OVER (PARTITION BY region, kind ORDER BY window_start DESC) = 1
+        ORDER BY region NULLS FIRST, metric, version""",
+        parameters,
+    )
+    return [finding_of(row) for row in rows]
+
+
+def judged_windows(
+    db: Database,
+    model: str,
+    kind: str,
+    *,
+    version: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> list[Window]:
+    """The windows in which any finding of a `kind` of metric ('drift' for every 'drift:…') had enough data, in
+    order of time. `start` and `end` keep those that lie within."""
+    conditions = ["model = ?", "split_part(metric, ':', 1) = ?", "verdict <> ?"]
+    parameters: list[Any] = [model, kind, Verdict.INSUFFICIENT.value]
+    for condition, value in (("version = ?", version), ("window_start >= ?", start), ("window_end <= ?", end)):
+        if value is not None:
+            conditions.append(condition)
+            parameters.append(value)
+    rows = db.rows(
+        f"SELECT DISTINCT window_start, window_end FROM finding WHERE {' AND '.join(conditions)} ORDER BY ALL",
+        parameters,
+    )
+    return [Window(*row) for row in rows]
+
+
+def marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def save_report(db: Database, run: Run, html: str, sample: dict[str, Any]) -> None:
