@@ -1,6 +1,8 @@
 """The docs must name everything a user can set or call, with the defaults the code has."""
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from app.cli import app
 from monitoring.configuration import Configuration
@@ -88,3 +91,24 @@ def commands(group: Any, name: str = "driftmap") -> Iterator[str]:
 def test_every_command_is_in_the_docs() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [name for name in commands(get_command(app)) if name not in text] == []
+
+
+def test_the_five_minutes_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Five minutes")[1]
+
+    def block(language: str) -> str:
+        found = re.search(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+        assert found
+        return found[1]
+
+    (tmp_path / "driftmap.yaml").write_text(block("yaml"), encoding="utf-8")
+    (tmp_path / "predictions.csv").write_text(block("csv"), encoding="utf-8")
+    (tmp_path / "labels.csv").write_text("id,label\np1,built\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^driftmap (.*?)(?: +#.*)?$", text, flags=re.MULTILINE)
+    assert [line.split()[0] for line in lines] == ["ingest", "label", "monitor", "findings", "serve"]
+    for line in lines[:-1]:
+        answer = CliRunner().invoke(app, [*shlex.split(line), "--json"])
+        assert answer.exit_code == 0, answer.output
+    (accuracy,) = [finding for finding in json.loads(answer.stdout) if finding["metric"] == "accuracy"]
+    assert (accuracy["value"], accuracy["n"], accuracy["verdict"]) == (0.0, 1, "insufficient data")
