@@ -15,10 +15,11 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.selection import LAYERS, PAGES, Selection
 from monitoring.configuration import Configuration
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def models_in(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -75,7 +76,7 @@ def test_the_yaml_examples_in_the_docs_are_valid() -> None:
         Configuration.model_validate(yaml.safe_load(example))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     lost = [link for link in links if "://" not in link and not (page.parent / link).exists()]
@@ -89,7 +90,7 @@ def commands(group: Any, name: str = "driftmap") -> Iterator[str]:
 
 
 def test_every_command_is_in_the_docs() -> None:
-    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    text = "\n".join(page.read_text(encoding="utf-8") for page in DOCUMENTS)
     assert [name for name in commands(get_command(app)) if name not in text] == []
 
 
@@ -112,3 +113,10 @@ def test_the_five_minutes_of_the_readme_work(tmp_path: Path, monkeypatch: pytest
         assert answer.exit_code == 0, answer.output
     (accuracy,) = [finding for finding in json.loads(answer.stdout) if finding["metric"] == "accuracy"]
     assert (accuracy["value"], accuracy["n"], accuracy["verdict"]) == (0.0, 1, "insufficient data")
+
+
+def test_every_key_of_an_address_is_in_the_docs() -> None:
+    text = (ROOT / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)
+    assert documented == [name for name in Selection.param if name != "name"]
+    assert all(f"`{choice}`" in text for choice in (*PAGES, *LAYERS))
