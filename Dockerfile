@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The steps are the scripts of deploy/image, which tests/deploy/test_image.py runs without Docker.
 
 FROM python:3.11-slim-bookworm AS build
