@@ -50,14 +50,14 @@ def histograms(current: pd.DataFrame, reference: pd.DataFrame, units: Units, wid
     known = pd.concat([current[column], reference[column]]).dropna()
     if width is None:
         places = {value: place for place, value in enumerate(sorted(known.unique()))}
-        size = len(places)
+        size = max(len(places), 1)
 
         def place(values: pd.Series) -> NDArray[np.int64]:
             return values.map(places).to_numpy(np.int64)
     else:
         bins = known.to_numpy(np.int64).clip(-FURTHEST_BIN, 256 + FURTHEST_BIN)
         first = int(bins.min()) if len(bins) else 0
-        size = int(bins.max()) - first + 1 if len(bins) else 0
+        size = int(bins.max()) - first + 1 if len(bins) else 1
 
         def place(values: pd.Series) -> NDArray[np.int64]:
             return values.to_numpy(np.int64).clip(-FURTHEST_BIN, 256 + FURTHEST_BIN) - first

@@ -8,24 +8,32 @@ from storage.models import FeatureKind, Model
 
 
 def register_model(database: Database, model: Model) -> None:
-    """Store `model`, or bring what is stored up to date. New classes get codes; none loses its own."""
+    """Store `model`, or bring what is stored up to date. New classes get codes; none loses its own.
+
+    Where the model has another region set than before, its predictions are put into the regions of that one.
+    """
     if database.rows("SELECT 1 FROM model WHERE name = ? AND specification = ?", [model.name, _text(model)]):
         return
     database.write(lambda connection: _register(connection, model))
 
 
 def _register(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
+    from storage.regions import assign  # which itself needs the catalog
+
     known = connection.execute("SELECT name FROM model_class WHERE model = ?", [model.name]).fetchall()
     names = {name for (name,) in known}
     new = [name for name in model.classes if name not in names]
     for code, name in enumerate(new, start=len(names)):
         connection.execute("INSERT INTO model_class VALUES (?, ?, ?)", [model.name, code, name])
     _register_features(connection, model)
-    if connection.execute("SELECT 1 FROM model WHERE name = ?", [model.name]).fetchone():
+    stored = connection.execute("SELECT region_set FROM model WHERE name = ?", [model.name]).fetchone()
+    if stored:
         connection.execute(
             "UPDATE model SET specification = ?, region_set = ? WHERE name = ?",
             [_text(model), model.regions, model.name],
         )
+        if stored[0] != model.regions:
+            assign(connection, model.name)
     else:
         connection.execute(
             "INSERT INTO model VALUES (?, ?, ?, NULL, now()::TIMESTAMP)",

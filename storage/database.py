@@ -46,7 +46,7 @@ class Database:
         try:
             connection = duckdb.connect(location)
         except duckdb.IOException as error:
-            if "lock" in str(error).lower():
+            if "Could not set lock" in str(error):
                 raise DatabaseInUseError(f"{location}: in use by another process{_owner(error)}.") from error
             raise DriftmapError(f"{location}: cannot be opened: {_first_line(error)}") from error
         except duckdb.Error as error:

@@ -43,10 +43,13 @@ def ingest_file(database: Database, model: Model, path: Path) -> BatchResult:
     content replaces the row. Labels that are known already stay where the file has none.
     Raises InvalidFileError, with nothing changed, where the file cannot be read or lacks a column.
     """
-    lookup = lookup_for(database, model.regions)
     return database.write(
         lambda connection: _ingest(
-            connection, model, path.name, lambda: open_source(connection, path, model.crs), lookup
+            connection,
+            model,
+            path.name,
+            lambda: open_source(connection, path, model.crs),
+            lookup_for(database, model.regions),
         )
     )
 
@@ -58,13 +61,16 @@ def ingest_table(
 
     `content_hash` is to be given where the table was made from something else that stands for its content.
     """
-    lookup = lookup_for(database, model.regions)
 
     def open_(connection: duckdb.DuckDBPyConnection) -> Source:
         opened = table_source(connection, table)
         return opened if content_hash is None else replace(opened, content_hash=content_hash)
 
-    return database.write(lambda connection: _ingest(connection, model, source, lambda: open_(connection), lookup))
+    return database.write(
+        lambda connection: _ingest(
+            connection, model, source, lambda: open_(connection), lookup_for(database, model.regions)
+        )
+    )
 
 
 def _ingest(
@@ -117,7 +123,10 @@ def _ingest(
 
 
 def keep_last(connection: duckdb.DuckDBPyConnection) -> None:
-    """Where one id stands more than once in `arriving`, keep its last row; the others go to `superseded`."""
+    """Where one id stands more than once in `arriving`, keep its last row; the others go to `superseded`.
+
+    As with rows in files of their own, a label that an earlier row gave stays where the last has none.
+    """
     connection.execute("""
         CREATE TEMP TABLE superseded AS
         SELECT arriving.* FROM arriving JOIN (
@@ -127,6 +136,14 @@ def keep_last(connection: duckdb.DuckDBPyConnection) -> None:
     """)
     if count(connection, "superseded"):
         connection.execute("DELETE FROM arriving WHERE place IN (SELECT place FROM superseded)")
+        connection.execute("""
+            UPDATE arriving SET label = earlier.label, labelled_at = earlier.labelled_at
+            FROM (
+                SELECT version, id, max_by(label, place) AS label, max_by(labelled_at, place) AS labelled_at
+                FROM superseded WHERE label IS NOT NULL GROUP BY version, id
+            ) AS earlier
+            WHERE arriving.label IS NULL AND arriving.version = earlier.version AND arriving.id = earlier.id
+        """)
 
 
 def match_existing(connection: duckdb.DuckDBPyConnection, model: str) -> int:
@@ -158,7 +175,8 @@ def match_existing(connection: duckdb.DuckDBPyConnection, model: str) -> int:
 def _superseded_by_other_content(connection: duckdb.DuckDBPyConnection) -> int:
     if not count(connection, "superseded"):
         return 0
-    other = " OR ".join(f"superseded.{column} IS DISTINCT FROM arrived.{column}" for column in (*CONTENT, "label"))
+    other = " OR ".join(f"superseded.{column} IS DISTINCT FROM arrived.{column}" for column in CONTENT)
+    other += " OR superseded.label <> arrived.label"
     return count(connection, f"superseded JOIN arrived USING (version, id) WHERE {other}", None)
 
 
@@ -212,8 +230,7 @@ def fitting_level(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
 def _outgrown(connection: duckdb.DuckDBPyConnection, model: str, level: int, features: FeatureCodes) -> None:
     """Lay bins and cells anew where the first rows were too few, or too near together, to lay them well."""
     stored = f"(FROM prediction WHERE model = {literal(model)})"
-    rows = count(connection, stored)
-    poor = rollups.features_to_fit(connection, model, features["numeric"], rows)
+    poor = rollups.features_to_refit(connection, model, features["numeric"])
     if poor:
         unpacked = f"(SELECT * {rollups.unpacked(features)} FROM {stored})"
         rollups.fit_bins(connection, model, unpacked, poor)

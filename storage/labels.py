@@ -82,7 +82,8 @@ def _judge_by_predictions(connection: duckdb.DuckDBPyConnection, model: str) -> 
     connection.execute(f"""
         UPDATE judged SET reason = {literal(UNKNOWN_ID)}
         WHERE reason IS NULL AND id NOT IN (
-            SELECT stored.id FROM prediction AS stored SEMI JOIN judged USING (id) WHERE stored.model = {literal(model)})
+            SELECT stored.id FROM prediction AS stored SEMI JOIN judged USING (id)
+            WHERE stored.model = {literal(model)})
     """)
     connection.execute(f"""
         CREATE TEMP TABLE relabelled AS

@@ -96,7 +96,10 @@ def extent(database: Database, model: str) -> grid.Bounds | None:
 
 def time_extent(database: Database, model: str) -> Window | None:
     """The days that hold every prediction of `model`: from the first, to the day after the last."""
-    ((first, last),) = database.rows("SELECT min(day), max(day) FROM region_rollup WHERE model = ?", [model])
+    ((first, last),) = database.rows(
+        "SELECT min(day), max(day) FROM (SELECT day FROM region_rollup WHERE model = ? GROUP BY day HAVING sum(n) > 0)",
+        [model],
+    )
     if first is None:
         return None
     return Window(
@@ -283,9 +286,10 @@ def predictions(database: Database, filter_: Filter, limit: int = 1000, offset: 
     region (key), predicted, label (names), confidence, entropy, mutual_information, area_m2."""
     condition = Condition(database, filter_, rollup=False)
     frame = database.frame(
-        f"""SELECT id, version, predicted_at, lon, lat, x, y, region, {_class_name(database, filter_.model, "predicted")},
+        f"""SELECT id, version, predicted_at, lon, lat, x, y, region,
+            {_class_name(database, filter_.model, "predicted")},
             {_class_name(database, filter_.model, "label")}, confidence, entropy, mutual_information, area_m2
-        FROM prediction WHERE {condition} ORDER BY predicted_at, id LIMIT ? OFFSET ?""",
+        FROM prediction WHERE {condition} ORDER BY predicted_at, id, version LIMIT ? OFFSET ?""",
         [*condition.parameters, limit, offset],
     )
     frame["x"], frame["y"] = grid.to_metres(frame["x"].to_numpy() + 0.5, frame["y"].to_numpy() + 0.5)
@@ -308,7 +312,7 @@ def sample(database: Database, filter_: Filter, rows: int, seed: int) -> pd.Data
     return database.frame(
         f"""SELECT {_class_name(database, filter_.model, "predicted")}, {_class_name(database, filter_.model, "label")},
             confidence {features}
-        FROM prediction WHERE {condition} ORDER BY hash(id || {literal(str(seed))}), id LIMIT ?""",
+        FROM prediction WHERE {condition} ORDER BY hash(id || {literal(str(seed))}), id, version LIMIT ?""",
         [*condition.parameters, rows],
     )
 

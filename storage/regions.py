@@ -101,8 +101,12 @@ def load_regions(
     Raises InvalidFileError where the file or a column is missing, an id is doubled or a parent unknown.
     """
     polygons, repaired = _read(path, id_column, name_column, parent_column)
-    reassigned = database.write(lambda connection: _replace(connection, name, polygons))
-    _lookups.pop(database, None)
+
+    def replace(connection: duckdb.DuckDBPyConnection) -> int:
+        _lookups.pop(database, None)  # in the writer thread, so that no ingest after this one sees the old set
+        return _replace(connection, name, polygons)
+
+    reassigned = database.write(replace)
     return RegionsResult(name, len(polygons), tuple(repaired), reassigned)
 
 
@@ -228,7 +232,7 @@ def build_lookup(connection: duckdb.DuckDBPyConnection, region_set: str | None) 
 
 
 def lookup_for(database: Database, region_set: str | None) -> RegionLookup | None:
-    """The look-up of `region_set`, built once and kept until the set is replaced."""
+    """The look-up of `region_set`, built once and kept until the set is replaced. For the writer thread."""
     if region_set is None:
         return None
     kept = _lookups.setdefault(database, {})

@@ -16,7 +16,7 @@ from storage.validation import feature_column, literal
 
 BINS = 20  # of confidence
 FEATURE_BINS = 256
-FIT_ROWS = 20_000  # once bins were fitted on so many rows they stay
+FIT_ROWS = 20_000  # once bins were fitted on so many values they stay
 CELL_LEVELS = 3  # stored levels: base, base - 2, base - 4
 
 CONFIDENCE_BIN = f"CAST(least(floor(confidence * {BINS}), {BINS - 1}) AS TINYINT)"
@@ -140,16 +140,21 @@ def fit_bins(connection: duckdb.DuckDBPyConnection, model: str, source: str, cod
         connection.execute("INSERT INTO feature_bins VALUES (?, ?, ?, ?, ?)", [model, name, low, width, count])
 
 
-def features_to_fit(
-    connection: duckdb.DuckDBPyConnection, model: str, codes: dict[str, int], rows: int = 0
-) -> dict[str, int]:
-    """The numeric features (with codes) that have no bins, or bins fitted on few rows now that there are `rows`."""
-    fitted = dict(connection.execute("SELECT feature, fitted_on FROM feature_bins WHERE model = ?", [model]).fetchall())
-    return {
-        name: code
-        for name, code in codes.items()
-        if name not in fitted or (fitted[name] < FIT_ROWS and rows >= 4 * fitted[name])
-    }
+def features_to_fit(connection: duckdb.DuckDBPyConnection, model: str, codes: dict[str, int]) -> dict[str, int]:
+    """The numeric features (with codes) that have no bins yet."""
+    fitted = feature_bins(connection, model)
+    return {name: code for name, code in codes.items() if name not in fitted}
+
+
+def features_to_refit(connection: duckdb.DuckDBPyConnection, model: str, codes: dict[str, int]) -> dict[str, int]:
+    """The numeric features (with codes) whose bins were fitted on few values, now that there are four times as many."""
+    poor = connection.execute(
+        """SELECT feature FROM feature_bins JOIN feature_rollup USING (model, feature)
+        WHERE model = ? AND fitted_on < ? AND bin IS NOT NULL
+        GROUP BY feature, fitted_on HAVING sum(n) >= 4 * fitted_on""",
+        [model, FIT_ROWS],
+    ).fetchall()
+    return {name: codes[name] for (name,) in poor if name in codes}
 
 
 def unpacked(features: FeatureCodes) -> str:

@@ -1,6 +1,7 @@
 """From the columns of a file to typed columns, and a reason for every row that cannot be used."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from storage.catalog import FeatureCodes
 from storage.database import quote
@@ -65,9 +66,11 @@ class Layout:
     def text(self, column: str) -> str:
         return f"nullif(trim(CAST({raw(column)} AS VARCHAR)), '')"
 
-    def number(self, column: str, name: str | None = None, kind: str = "DOUBLE") -> Typed:
+    def number(self, column: str, name: str | None = None, kind: Literal["DOUBLE", "FLOAT"] = "DOUBLE") -> Typed:
         given = self.text(column) if self._is_text(column) else raw(column)
-        expression = f"TRY_CAST({given} AS {kind})"
+        expression = f"TRY_CAST({given} AS DOUBLE)"
+        if kind == "FLOAT":  # by way of DOUBLE, so that text and numbers come out alike
+            expression = f"TRY_CAST({expression} AS FLOAT)"
         wrong = f"{given} IS NOT NULL AND {expression} IS NULL"
         return Typed(name or column, expression, ((f"wrong type: {column}", wrong),))
 
@@ -111,8 +114,11 @@ def prediction_columns(layout: Layout, codes: dict[str, int], features: FeatureC
     version = layout.optional("version", "the version of the model")
     default = literal(model.version)
     typed.append(Typed("version", f"coalesce({layout.text(version)}, {default})" if version else default))
-    for key, kind in (("entropy", "FLOAT"), ("mutual_information", "FLOAT"), ("area", "DOUBLE")):
-        typed.append(_measure(layout, key, kind))
+    typed += [
+        _measure(layout, "entropy", "FLOAT"),
+        _measure(layout, "mutual_information", "FLOAT"),
+        _measure(layout, "area", "DOUBLE"),
+    ]
     typed += _features(layout, features)
     label = layout.optional("label", "the label")
     typed.append(
@@ -150,7 +156,7 @@ def _probabilities(layout: Layout, codes: dict[str, int]) -> list[Typed]:
         numbers = {}
         for name, column in names.items():
             layout.require(column, f"the probability of class '{name}'")
-            numbers[codes[name]] = layout.number(column)
+            numbers[codes[name]] = layout.number(column, kind="FLOAT")
         listed = [numbers[code].expression if code in numbers else "0" for code in range(len(codes))]
         shares = f"[{', '.join(listed)}]"
         typed.append(
@@ -162,9 +168,9 @@ def _probabilities(layout: Layout, codes: dict[str, int]) -> list[Typed]:
                     *(refusal for part in numbers.values() for refusal in part.refusals),
                     (
                         "probabilities do not sum to 1",
-                        "probabilities IS NOT NULL AND (coalesce(list_min(probabilities), 0) < 0 "
-                        "OR list_count(probabilities) < len(probabilities) "
-                        "OR NOT abs(list_sum(probabilities) - 1) <= 0.01)",
+                        """probabilities IS NOT NULL AND (coalesce(list_min(probabilities), 0) < 0
+                        OR list_count(probabilities) < len(probabilities)
+                        OR NOT abs(list_sum(probabilities) - 1) <= 0.01)""",
                     ),
                 ),
             )
@@ -202,17 +208,20 @@ def _probabilities(layout: Layout, codes: dict[str, int]) -> list[Typed]:
     return typed
 
 
-def _measure(layout: Layout, key: str, kind: str) -> Typed:
+def _measure(layout: Layout, key: str, kind: Literal["DOUBLE", "FLOAT"]) -> Typed:
     name = "area_m2" if key == "area" else key
     column = layout.optional(key, name)
     if column:
-        return layout.number(column, name, kind)
+        number = layout.number(column, name, kind)
+        # One NaN or infinity would spoil the sums of its day for good; it counts as missing.
+        return Typed(name, f"CASE WHEN isfinite({number.expression}) THEN {number.expression} END", number.refusals)
     if key == "area" and layout.has_geometry:
         return Typed(name, f"CAST({raw(layout.require('__area_m2', 'the geometry'))} AS DOUBLE)")
     if key == "entropy":
         return Typed(
             name,
-            "CAST(-list_sum(list_transform(probabilities, lambda p: CASE WHEN p > 0 THEN p * ln(p) ELSE 0 END)) AS FLOAT)",
+            """CAST(-list_sum(list_transform(probabilities, lambda p: CASE WHEN p > 0 THEN p * ln(p) ELSE 0 END))
+            AS FLOAT)""",
         )
     return Typed(name, f"CAST(NULL AS {kind})")
 
