@@ -19,7 +19,10 @@ FEATURE_BINS = 256
 FIT_ROWS = 20_000  # once bins were fitted on so many values they stay
 CELL_LEVELS = 3  # stored levels: base, base - 2, base - 4
 
-CONFIDENCE_BIN = f"CAST(least(floor(confidence * {BINS}), {BINS - 1}) AS TINYINT)"
+# Without the CASE, least() would pass over a missing confidence and answer the last bin.
+CONFIDENCE_BIN = (
+    f"CASE WHEN confidence IS NOT NULL THEN CAST(least(floor(confidence * {BINS}), {BINS - 1}) AS TINYINT) END"
+)
 
 
 def cell_levels(base: int) -> list[int]:
