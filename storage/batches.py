@@ -64,9 +64,11 @@ def refuse(connection: duckdb.DuckDBPyConnection, layout: Layout, batch: Batch) 
     """).fetchall()
     if reasons:
         content = ", ".join(f"{literal(column)}, {raw(column)}" for column in layout.used)
+        # Until its transaction ends, DuckDB numbers the rows of a table from 36,028,797,018,960,000 on.
         connection.execute(f"""
             INSERT INTO rejected_row
-            SELECT {literal(batch.id)}, judged.place + 1, judged.reason, json_object({content})
+            SELECT {literal(batch.id)}, judged.place - (SELECT min(rowid) FROM staged) + 1, judged.reason,
+                json_object({content})
             FROM judged JOIN staged ON judged.place = staged.rowid WHERE judged.reason IS NOT NULL
         """)
     return dict(reasons)

@@ -20,6 +20,7 @@ from storage.findings import findings
 from storage.records import Alert, Finding, Verdict
 
 WIDTH = 400
+SIDE = {"border-left": "1px solid rgba(128, 136, 144, 0.3)"}
 LATEST = 50  # events shown
 EVENT_MARKS = {"closed": Verdict.OK, "updated": Verdict.INSUFFICIENT}
 DELIVERY_MARKS = {"sent": Verdict.OK, "waiting": Verdict.INSUFFICIENT, "failed": Verdict.CRITICAL}
@@ -69,7 +70,7 @@ class Detail:
             scroll="y-auto",
             margin=0,
             visible=False,
-            css_classes=["dm-side"],
+            styles=SIDE,
         )
 
     async def refresh(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from app.numbers import VERDICT_COLOURS
-from app.views.style import ACCENT, CHART, GUIDE
+from app.views.style import ACCENT, GUIDE, chart
 from storage.records import Alert, Finding, Verdict
 
 MARKERS = {
@@ -87,9 +87,7 @@ def alert_trend(alert: Alert, findings: Sequence[Finding]) -> hv.Overlay:
         layers.append(
             hv.Labels(marks, ["time", "top"], "text").opts(text_font_size="10px", text_color=GUIDE, text_align="right")
         )
-    return hv.Overlay(layers).opts(
-        hv.opts.Overlay(xlabel="", ylabel="", xlim=(first, end), ylim=(low, high), show_legend=False, **CHART)
-    )
+    return chart(layers, xlabel="", ylabel="", xlim=(first, end), ylim=(low, high))
 
 
 def _moments(alert: Alert, first: datetime, last: datetime) -> list[tuple[datetime, str]]:
