@@ -5,12 +5,15 @@ from typing import Any
 
 import holoviews as hv
 import pandas as pd
+from bokeh.events import SelectionGeometry
 
 from app.selection import Box, Selection
 from app.views.confidence import snapped
+from app.views.style import brushable, quiet
 
 # Two views that differ by less than this share of their width are the same: a redraw is no pan.
 SAME_VIEW = 0.002
+LISTENING = "driftmap-brush"
 
 
 def follow_view(selection: Selection, source: hv.DynamicMap, is_home: Callable[[Box], bool]) -> hv.streams.RangeXY:
@@ -49,31 +52,40 @@ def follow_box(selection: Selection, source: hv.DynamicMap) -> hv.streams.Bounds
     return stream
 
 
-def brush_confidence(selection: Selection, source: hv.DynamicMap) -> hv.streams.BoundsX:
-    """A range brushed on the confidence histogram keeps the rows in its bins."""
-    stream = hv.streams.BoundsX(source=source)
+def brush_confidence(selection: Selection, chart: hv.DynamicMap) -> hv.DynamicMap:
+    """`chart`, the confidence histogram: a range brushed on it keeps the rows in its bins."""
 
-    def brushed(boundsx: tuple[float, float] | None) -> None:
-        if boundsx is not None:
-            selection.confidence = snapped(boundsx)
+    def brushed(low: float, high: float) -> None:
+        selection.confidence = snapped((low, high))
 
-    stream.add_subscriber(brushed)
-    return stream
+    return _brushed(chart, brushed)
 
 
-def brush_days(selection: Selection, source: hv.DynamicMap) -> hv.streams.BoundsX:
-    """A range brushed on the timeline becomes the time window, in whole days."""
-    stream = hv.streams.BoundsX(source=source)
+def brush_days(selection: Selection, chart: hv.DynamicMap) -> hv.DynamicMap:
+    """`chart`, the timeline: a range brushed on it becomes the time window, in whole days."""
 
-    def brushed(boundsx: tuple[Any, Any] | None) -> None:
-        if boundsx is not None:
-            first, last = (_moment(edge) for edge in boundsx)
-            selection.param.update(start=first.floor("D").date(), end=last.ceil("D").date())
+    def brushed(low: float, high: float) -> None:
+        # A time axis counts milliseconds.
+        first, last = pd.Timestamp(low, unit="ms").floor("D"), pd.Timestamp(high, unit="ms").ceil("D")
+        selection.param.update(start=first.date(), end=last.date())
 
-    stream.add_subscriber(brushed)
-    return stream
+    return _brushed(chart, brushed)
 
 
-def _moment(edge: Any) -> pd.Timestamp:
-    # Bokeh counts milliseconds; HoloViews hands on either that or a datetime.
-    return pd.Timestamp(edge, unit="ms") if isinstance(edge, int | float) else pd.Timestamp(edge)
+def _brushed(chart: hv.DynamicMap, brushed: Callable[[float, float], None]) -> hv.DynamicMap:
+    """`chart`, with what happens when a range along x is brushed.
+
+    By a Bokeh event: HoloViews gives a DynamicMap of overlays no selection streams.
+    """
+
+    def listen(plot: Any, element: Any) -> None:
+        shown = plot.state
+        if LISTENING not in shown.tags:
+            shown.tags = [*shown.tags, LISTENING]
+            shown.on_event(SelectionGeometry, heard)
+
+    def heard(event: SelectionGeometry) -> None:
+        if event.final and event.geometry.get("type") == "rect":
+            brushed(*sorted((float(event.geometry["x0"]), float(event.geometry["x1"]))))
+
+    return chart.opts(hv.opts.Overlay(hooks=[quiet, brushable, listen]))

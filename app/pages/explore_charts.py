@@ -39,7 +39,6 @@ class Charts:
         }
         self.model: str | None = None
         self.pipes: dict[str, hv.streams.Pipe] = {}
-        self.streams: list[hv.streams.Stream] = []
 
     async def refresh(self) -> None:
         selection, dark = self.context.selection, self.context.theme.dark
@@ -63,10 +62,8 @@ class Charts:
     def draw(self, elements: dict[str, hv.Element]) -> None:
         self.pipes = {name: hv.streams.Pipe(data=element) for name, element in elements.items()}
         parts = {name: hv.DynamicMap(_as_sent, streams=[pipe]) for name, pipe in self.pipes.items()}
-        self.streams = [
-            brush_confidence(self.context.selection, parts["confidence"]),
-            brush_days(self.context.selection, parts["timeline"]),
-        ]
+        parts["confidence"] = brush_confidence(self.context.selection, parts["confidence"])
+        parts["timeline"] = brush_days(self.context.selection, parts["timeline"])
         for name, part in parts.items():
             self.panes[name].object = part
 

@@ -114,6 +114,8 @@ class Map:
         """Make the plot anew, with its gestures."""
         self.figure = None
         self.pipes = {name: hv.streams.Pipe(data=element) for name, element in elements.items()}
+        for name, element in elements.items():
+            element.opts(default_tools=[], tools=["pan", "box_select", "wheel_zoom"] if name == "cells" else [])
         parts = {name: hv.DynamicMap(_as_sent, streams=[pipe]) for name, pipe in self.pipes.items()}
         self.streams = [
             follow_view(self.context.selection, parts["cells"], self.is_home),

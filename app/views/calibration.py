@@ -4,7 +4,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 
-from app.views.style import ACCENT, CHART, GUIDE, REST
+from app.views.style import ACCENT, GUIDE, REST, chart
 from app.views.tally import Tally
 from monitoring.calibration import Reliability, reliability
 
@@ -23,25 +23,20 @@ def calibration_curve(selected: Tally, rest: Tally) -> hv.Overlay:
         ("correct", "@accuracy{0.00}  @lower{0.00}–@upper{0.00}"),
         ("n", "@n{0,0}"),
     ]
-    return hv.Overlay(
+    return chart(
         [
             diagonal.opts(color=GUIDE, line_dash="dotted", line_width=1.2),
             comparison.opts(color=REST, line_width=1.4, line_dash="dashed"),
             band.opts(color=ACCENT, alpha=0.22, line_alpha=0),
             line.opts(color=ACCENT, line_width=2),
             dots.opts(color=ACCENT, size=6, hover_tooltips=hover),
-        ]
-    ).opts(
-        hv.opts.Overlay(
-            xlabel="mean confidence",
-            ylabel="share correct",
-            xlim=(0, 1.02),
-            ylim=(0, 1.02),
-            show_legend=False,
-            xticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
-            yticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
-            **CHART,
-        )
+        ],
+        xlabel="mean confidence",
+        ylabel="share correct",
+        xlim=(0, 1.02),
+        ylim=(0, 1.02),
+        xticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
+        yticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
     )
 
 

@@ -4,7 +4,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 
-from app.views.style import ACCENT, BRUSHED, REST
+from app.views.style import ACCENT, REST, chart
 from app.views.tally import Tally
 from monitoring.accuracy import ratio
 from monitoring.calibration import BINS
@@ -36,7 +36,7 @@ def confidence_histogram(selected: Tally, rest: Tally, brushed: tuple[float, flo
         ("selection", "@share{0.0%}  n @n{0,0}"),
         ("rest", "@rest{0.0%}"),
     ]
-    return hv.Overlay(
+    return chart(
         [
             hv.Rectangles([(low, 0, high, top)], ["x0", "y0", "x1", "y1"]).opts(
                 color=ACCENT, alpha=0.16 if brushed else 0, line_alpha=0
@@ -51,18 +51,14 @@ def confidence_histogram(selected: Tally, rest: Tally, brushed: tuple[float, flo
                 selection_alpha=0.75,
             ),
             hv.Curve(steps, "confidence", "share").opts(color=REST, line_width=1.6),
-        ]
-    ).opts(
-        hv.opts.Overlay(
-            xlabel="confidence",
-            ylabel="share of rows",
-            xlim=(0, 1),
-            ylim=(0, top),
-            show_legend=False,
-            xticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
-            yformatter="%.2f",
-            **BRUSHED,
-        )
+        ],
+        xlabel="confidence",
+        ylabel="share of rows",
+        xlim=(0, 1),
+        ylim=(0, top),
+        xticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
+        yformatter="%.2f",
+        brush=True,
     )
 
 

@@ -4,7 +4,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 
-from app.views.style import CHART, REST, ramp
+from app.views.style import REST, chart, ramp
 from app.views.tally import Tally
 from monitoring.accuracy import ratio
 
@@ -40,10 +40,12 @@ def error_heatmap(selected: Tally, classes: list[str], dark: bool) -> hv.Overlay
     layers: list[hv.Element] = [heat]
     if len(classes) <= 8:
         layers.append(hv.Labels(cells, ["label", "predicted"], "text").opts(text_font_size="10px", text_color=REST))
-    return hv.Overlay(layers).opts(
-        hv.opts.Overlay(
-            xlabel="label", ylabel="predicted", xrotation=0 if len(classes) <= 5 else 40, invert_yaxis=True, **CHART
-        )
+    return chart(
+        layers,
+        xlabel="label",
+        ylabel="predicted",
+        xrotation=0 if len(classes) <= 5 else 40,
+        invert_yaxis=True,
     )
 
 

@@ -30,4 +30,4 @@ def outlines(boundaries: npt.NDArray[np.object_], chosen: int | None, view: Box,
 
 def _path(boundaries: npt.NDArray[np.object_], view: Box, pixel: float) -> hv.Path:
     parts = shapely.get_parts(clipped(boundaries, view, pixel)) if len(boundaries) else []
-    return hv.Path([shapely.get_coordinates(part) for part in parts], ["x", "y"])
+    return hv.Path([shapely.get_coordinates(part) for part in parts], ["x", "y"]).opts(default_tools=[])

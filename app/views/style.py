@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import holoviews as hv
 import numpy as np
 from bokeh.models import BoxSelectTool
 from bokeh.palettes import Viridis256
@@ -70,5 +71,17 @@ def brushable(plot: Any, element: Any) -> None:
     toolbar.active_drag = next((tool for tool in toolbar.tools if isinstance(tool, BoxSelectTool)), None)
 
 
-CHART = {"responsive": True, "hooks": [quiet], "toolbar": None, "default_tools": [], "active_tools": []}
-BRUSHED = {**CHART, "tools": ["xbox_select"], "hooks": [quiet, brushable]}
+def chart(elements: list[hv.Element], *, brush: bool = False, **options: Any) -> hv.Overlay:
+    """One chart of `elements`, the first at the back. `brush`: dragging selects a range along x."""
+    for element in elements:
+        element.opts(default_tools=[])
+    if brush:
+        elements[0].opts(tools=["xbox_select"])
+    hooks = [quiet, brushable] if brush else [quiet]
+    return hv.Overlay(elements).opts(
+        hv.opts.Overlay(responsive=True, toolbar=None, show_legend=False, hooks=hooks, **options)
+    )
+
+
+# What `chart` sets, for a chart that is put together by hand.
+CHART = {"responsive": True, "hooks": [quiet], "toolbar": None}

@@ -4,7 +4,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 
-from app.views.style import ACCENT, BRUSHED, REST
+from app.views.style import ACCENT, REST, chart
 from monitoring.accuracy import proportion
 
 DAY = np.timedelta64(1, "D")
@@ -32,28 +32,38 @@ def timeline(days: pd.DataFrame) -> hv.Overlay:
             "height": table["n"] / largest * 0.2, "predictions": table["n"],
         }
     )  # fmt: skip
-    return hv.Overlay(
+    return chart(
         [
             hv.Rectangles(bars, ["left", "bottom", "right", "height"], ["predictions"]).opts(
-                color=REST, alpha=0.45, line_alpha=0, nonselection_alpha=0.45, selection_alpha=0.45,
+                color=REST,
+                alpha=0.45,
+                line_alpha=0,
+                nonselection_alpha=0.45,
+                selection_alpha=0.45,
                 hover_tooltips=[("from", "@left{%F}"), ("predictions", "@predictions{0,0}")],
+                hover_formatters={"@left": "datetime"},
             ),
             hv.Area((curve["time"], curve["lower"], curve["upper"]), "time", ["lower", "upper"]).opts(
                 color=ACCENT, alpha=0.22, line_alpha=0
             ),
             hv.Curve((curve["time"], curve["accuracy"]), "time", "accuracy").opts(color=ACCENT, line_width=2),
             hv.Points(curve, ["time", "accuracy"], ["lower", "upper", "n"]).opts(
-                color=ACCENT, size=5, hover_tooltips=[
-                    ("day", "@time{%F}"), ("accuracy", "@accuracy{0.00}  @lower{0.00}–@upper{0.00}"), ("n", "@n{0,0}"),
+                color=ACCENT,
+                size=5,
+                hover_formatters={"@time": "datetime"},
+                hover_tooltips=[
+                    ("day", "@time{%F}"),
+                    ("accuracy", "@accuracy{0.00}  @lower{0.00}–@upper{0.00}"),
+                    ("n", "@n{0,0}"),
                 ],
             ),
-        ]
-    ).opts(
-        hv.opts.Overlay(
-            xlabel="", ylabel="accuracy", ylim=(0, 1.02), show_legend=False,
-            yticks=[0, 0.25, 0.5, 0.75, 1], **BRUSHED,
-        )
-    )  # fmt: skip
+        ],
+        xlabel="",
+        ylabel="accuracy",
+        ylim=(0, 1.02),
+        yticks=[0, 0.25, 0.5, 0.75, 1],
+        brush=True,
+    )
 
 
 def _joined(days: pd.DataFrame) -> pd.DataFrame:
