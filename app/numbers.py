@@ -1,7 +1,7 @@
 """How figures, times and verdicts are written, the same on every page."""
 
 import math
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from html import escape
 
 from storage.records import Verdict
@@ -86,3 +86,14 @@ def day(moment: date | datetime) -> str:
 def moment(when: datetime | None) -> str:
     """A moment to the minute, in UTC: `2018-05-01 06:00 UTC`; a dash where there is none."""
     return MISSING if when is None else f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def days(start: datetime, end: datetime) -> str:
+    """Whole days from `start` to before `end`: `13–19 Apr 2026`."""
+    last = end - timedelta(days=1)
+    if start.date() == last.date():
+        return f"{last.day} {last:%b %Y}"
+    if (start.year, start.month) == (last.year, last.month):
+        return f"{start.day}–{last.day} {last:%b %Y}"
+    year = "" if start.year == last.year else f" {start.year}"
+    return f"{start.day} {start:%b}{year} – {last.day} {last:%b %Y}"

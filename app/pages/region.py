@@ -1,0 +1,255 @@
+"""One region: how it stands and since when, what changed, and where its errors are."""
+
+from html import escape
+from typing import Any
+
+import holoviews as hv
+import panel as pn
+
+from app.context import Context, fetch
+from app.filters import grown
+from app.linked import Linked, link
+from app.numbers import count, days, interval, light, mark, number, strong
+from app.pages.drift_detail import Detail
+from app.pages.region_figures import RegionFigures, read_region
+from app.pages.regions_overview import accuracy_cell, drift_cell, map_frame
+from app.selection import Box
+from app.standings import Standing, Standings, sentence
+from app.states import empty_state, markup
+from app.views.basemap import land
+from app.views.calibration import calibration_curve
+from app.views.choropleth import shapes_of
+from app.views.drift_bars import ROW, drift_bars
+from app.views.errors import error_heatmap
+from app.views.outlines import in_metres, outlines
+from app.views.places import Place, place_cells
+from app.views.trend import trend, windows_of
+from storage.catalog import stored_model
+from storage.records import Alert, Window
+from storage.regions import region_geometries
+
+PLACES = 6
+COLUMN = {"flex": "1 1 0", "min-width": "280px"}
+ROW_OF_THREE = {"flex-wrap": "wrap", "row-gap": "4px"}
+
+
+async def page(context: Context, standings: Standings) -> pn.viewable.Viewable:
+    """The page of the Selection's region."""
+    selection = context.selection
+    standing = standings.by_id.get(selection.region or "")
+    if standing is None or standing.region is None:
+        back = Linked(context, f'<div class="dm-empty">{back_link(context)}</div>')
+        return empty_state("No such region", f"The model's regions have no '{selection.region}'.", back)
+    box = await fetch(read_box, context, standing)
+    found = await fetch(read_region, context.database, context.configuration, selection, standing, box)
+    return pn.Column(
+        Linked(context, heading(context, standings, standing, found), margin=(8, 12, 0, 12)),
+        pn.FlexBox(
+            over_time(context, found), calibration(found), sizing_mode="stretch_width", styles=ROW_OF_THREE,
+            flex_wrap="wrap",
+        ),
+        pn.FlexBox(*drift(context, standing), errors(context, found), sizing_mode="stretch_width"),
+        pn.FlexBox(*worst_places(context, standing, found, box), *parts(context, standings, standing),
+                   sizing_mode="stretch_width"),
+        sizing_mode="stretch_both", scroll="y-auto", margin=0,
+    )  # fmt: skip
+
+
+def read_box(context: Context, standing: Standing) -> Box:
+    """The box of the region, EPSG:3857 metres."""
+    assert standing.region is not None
+    shapes = region_geometries(context.database, stored_model(context.database, context.selection.model).regions)
+    return shapes_of(shapes, [standing.region.id]).box
+
+
+def back_link(context: Context) -> str:
+    return (
+        f'<a href="{escape(link(context.selection, page="regions", region=None) or "?page=regions")}">All regions</a>'
+    )
+
+
+def heading(context: Context, standings: Standings, standing: Standing, found: RegionFigures) -> str:
+    """Path, name, verdict, sentence, open alerts, and the way to the neighbours by urgency, as HTML."""
+    assert standing.region is not None
+    path = [back_link(context)]
+    path += [region_link(context, each.id, each.name) for each in standings.regions.ancestors(standing.region.id)]
+    level = standings.of_level(standing.region.level)
+    place = level.index(standing)
+    near = []
+    for step, text in ((-1, "‹ {}"), (1, "{} ›")):
+        if 0 <= place + step < len(level):
+            other = level[place + step].region
+            assert other is not None
+            near.append(region_link(context, other.id, text.format(other.name)))
+    chosen = context.selection.window
+    days_said = ""
+    if chosen is not None:
+        every = escape(link(context.selection, start=None, end=None))
+        days_said = f' · days {days(chosen.start, chosen.end)} <a href="{every}">show all days</a>'
+    return (
+        f'<div class="dm-path"><span>{" / ".join(path)}</span>'
+        f"<span>{place + 1} of {len(level)} by urgency &ensp; {' &ensp; '.join(near)}</span></div>"
+        f'<h1 class="dm-name">{mark(standing.verdict, words=False)} {escape(standing.region.name)} '
+        f"<small>{escape(standing.verdict.value)}</small></h1>"
+        f'<div class="dm-words">{escape(sentence(standing))}<span>{days_said}</span></div>'
+        f"{''.join(alert_line(each) for each in found.alerts)}"
+    )
+
+
+def region_link(context: Context, region: str, name: str) -> str:
+    href = escape(link(context.selection, page="regions", region=region))
+    return f'<a href="{href}">{escape(name)}</a>'
+
+
+def alert_line(alert: Alert) -> str:
+    return (
+        f'<div class="dm-alert">{mark(alert.severity, words=False)} '
+        f"<b>{escape(alert.metric.replace('_', ' '))}</b> since {alert.since:%Y-%m-%d}: {escape(alert.message)}</div>"
+    )
+
+
+def card(title: str, hint: str, *content: Any, flex: float = 1) -> pn.Column:
+    """A titled part of the page."""
+    head = markup(f'<div class="dm-title">{title}<small>{hint}</small></div>', margin=(6, 12, 0, 12))
+    return pn.Column(
+        head, *content, sizing_mode="stretch_width", margin=0, styles={"flex": f"{flex} 1 0", "min-width": "280px"}
+    )
+
+
+def chart(element: hv.Element, height: int) -> pn.pane.HoloViews:
+    return pn.pane.HoloViews(element, height=height, sizing_mode="stretch_width", linked_axes=False, margin=(0, 6))
+
+
+def nothing(text: str) -> pn.pane.HTML:
+    return markup(f'<p class="dm-none">{text}</p>', margin=(0, 12))
+
+
+def over_time(context: Context, found: RegionFigures) -> pn.Column:
+    hint = "band: 95% · grey: mean confidence · dotted: reference · click: choose days"
+    windows = windows_of(found.accuracy, found.confidence)
+    if not windows:
+        return card("Accuracy over time", "", nothing("No window has been judged yet."), flex=1.7)
+    plot = trend(found.accuracy, found.confidence, context.selection.window, [each.since for each in found.alerts])
+
+    def tapped(index: list[int]) -> None:
+        if index:
+            choose(context, windows[index[0]])
+
+    on_tap(plot, tapped)
+    return card("Accuracy over time", hint, chart(plot, 210), flex=1.7)
+
+
+def choose(context: Context, window: Window) -> None:
+    context.selection.param.update(start=window.start.date(), end=window.end.date())
+
+
+def on_tap(plot: hv.Overlay, tapped: Any) -> None:
+    """Call `tapped` with the places of what is tapped in the first element of `plot`."""
+    stream = hv.streams.Selection1D(source=next(iter(plot)))
+    stream.add_subscriber(lambda index: tapped(index))
+
+
+def calibration(found: RegionFigures) -> pn.Column:
+    if found.current is None or found.reference is None or found.labelled is None:
+        return card("Calibration", "", nothing("No labels within the chosen days yet."))
+    hint = f"{days(found.labelled.start, found.labelled.end)} · dashed: the reference"
+    return card("Calibration", hint, chart(calibration_curve(found.current, found.reference), 210))
+
+
+def errors(context: Context, found: RegionFigures) -> pn.Column:
+    if found.current is None or found.labelled is None:
+        return card("Errors", "", nothing("No labels within the chosen days yet."))
+    hint = f"{days(found.labelled.start, found.labelled.end)} · share of each predicted class, by label"
+    plot = error_heatmap(found.current, found.classes, context.theme.dark)
+    return card("Errors", hint, chart(plot, 300))
+
+
+def drift(context: Context, standing: Standing) -> list[pn.Column]:
+    """Figures ranked by drift, and the two distributions of the one that is chosen."""
+    drifts = [each for each in standing.drifts if each.value is not None]
+    if not drifts:
+        return [card("Drift", "", nothing("No window within the chosen days was compared with the reference."))]
+    first = standing.strongest or drifts[0]
+    detail = Detail(context, "regions")
+    bars = pn.pane.HoloViews(height=60 + ROW * len(drifts), sizing_mode="stretch_width", linked_axes=False, margin=(0, 6))
+
+    def show(place: int) -> None:
+        plot = drift_bars(drifts, drifts[place].metric)
+        on_tap(plot, lambda index: show(index[0]) if index and index[0] != place else None)
+        bars.object = plot
+        detail.show(drifts[place])
+
+    show(drifts.index(first))
+    when = days(first.window_start, first.window_end)
+    return [
+        card("Drift", f"{when} · tick: usual up to there · click: both distributions", bars),
+        card("Distribution", "filled: the window · line: the reference", detail.view),
+    ]
+
+
+def worst_places(context: Context, standing: Standing, found: RegionFigures, box: Box) -> list[pn.Column]:
+    assert standing.region is not None
+    if not found.places:
+        return [card("Worst places", "", nothing("No labels within the chosen days yet."))]
+    wrong = [place for place in found.places if place.errors][:PLACES]
+    assert found.labelled is not None
+    hint = f"{days(found.labelled.start, found.labelled.end)} · map cells with the most errors"
+    table = Linked(context, places_table(context, wrong, found.labelled), margin=(2, 12))
+    ids = list(found.geometries["id"])
+    view = grown(box, 0.08)
+    pixel = (view[2] - view[0]) / 400
+    lines = outlines(in_metres(found.geometries), ids.index(standing.region.id), view, pixel)
+    plot = hv.Overlay([land(view, pixel), place_cells(found.places, len(wrong), context.theme.dark), lines]).collate()
+    plot = plot.opts(
+        hv.opts.Overlay(
+            responsive=True, xlim=(view[0], view[2]), ylim=(view[1], view[3]), xaxis=None, yaxis=None,
+            show_grid=False, show_legend=False, default_tools=[], tools=["hover"], toolbar=None, hooks=[map_frame],
+        )
+    )  # fmt: skip
+    return [
+        card("Worst places", hint, table),
+        card("Error rate", "cells of the map, 0 to 0.6; numbers as in the table", chart(plot, 260)),
+    ]
+
+
+def places_table(context: Context, places: list[Place], window: Window) -> str:
+    if not places:
+        return '<p class="dm-none">No labelled prediction is wrong.</p>'
+    rows = []
+    for place, each in enumerate(places, start=1):
+        href = escape(
+            link(
+                context.selection,
+                page="explore",
+                layer="errors",
+                view=grown(each.box, 0.6),
+                start=window.start.date(),
+                end=window.end.date(),
+                box=None,
+            )  # fmt: skip
+        )
+        rate = f"{strong(number(each.rate))}&ensp;{light(interval(each.lower, each.upper))}"
+        rows.append(
+            f'<tr data-href="{href}"><td>{place}</td><td>{count(each.errors)}</td><td>{count(each.n)}</td>'
+            f'<td>{rate}</td><td><a href="{href}">Explore</a></td></tr>'
+        )
+    head = "<th>Place</th><th>Errors</th><th>Labelled</th><th>Error rate</th><th></th>"
+    return f'<table class="dm-table"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def parts(context: Context, standings: Standings, standing: Standing) -> list[pn.Column]:
+    """The regions that lie in this one."""
+    assert standing.region is not None
+    inside = [each for each in standings.by_id.values() if each.region and each.region.parent == standing.region.key]
+    if not inside:
+        return []
+    rows = "".join(
+        f'<tr data-href="{escape(link(context.selection, page="regions", region=each.region.id))}">'
+        f"<td>{mark(each.verdict, words=False)}</td><td>{region_link(context, each.region.id, each.region.name)}</td>"
+        f"<td>{accuracy_cell(each.accuracy, standings)}</td><td>{drift_cell(each.strongest)}</td></tr>"
+        for each in inside
+        if each.region
+    )
+    head = "<th></th><th>Region</th><th>Accuracy</th><th>Strongest drift</th>"
+    table = f'<table class="dm-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return [card("Regions inside", "the most urgent first", Linked(context, table, margin=(2, 12)), flex=1.4)]
