@@ -87,7 +87,7 @@ class DropRule:
     """
 
     q: float = 0.05
-    critical_q: float = 0.01
+    critical_q: float = 0.001
     warning: float = 0.05
     critical: float = 0.10
 
