@@ -53,6 +53,13 @@ def _register_features(connection: duckdb.DuckDBPyConnection, model: Model) -> N
                 connection.execute(
                     "INSERT INTO model_feature VALUES (?, ?, ?, ?)", [model.name, kind, len(names), name]
                 )
+                # Rows that are there already lack it: they count as missing, as they would if added up anew.
+                connection.execute(
+                    """INSERT INTO feature_rollup
+                    SELECT model, version, day, region, ?, NULL, NULL, sum(n)
+                    FROM region_rollup WHERE model = ? GROUP BY ALL HAVING sum(n) <> 0""",
+                    [name, model.name],
+                )
 
 
 def _text(model: Model) -> str:

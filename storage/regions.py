@@ -119,6 +119,8 @@ def _read(
         frame = read(path)
     except Exception as error:  # GDAL, Arrow and pyogrio each have errors of their own
         raise InvalidFileError(f"{path}: not readable as regions: {str(error).splitlines()[0]}") from error
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise InvalidFileError(f"{path}: has no polygons. Regions come as GeoJSON, GeoPackage or GeoParquet.")
     for column in (id_column, name_column):
         if column not in frame.columns:
             known = ", ".join(str(name) for name in frame.columns if name != "geometry")

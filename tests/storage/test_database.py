@@ -55,10 +55,8 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_database_of_a_newer_driftmap_is_refused_and_left_as_it_was(location: str) -> None:
     with Database.open(location) as database:
-        database.write(
-            lambda connection: connection.execute("INSERT INTO schema_version VALUES (99, now()::TIMESTAMP)")
-        )
-    with pytest.raises(DatabaseVersionError, match="newer driftmap .schema 99"):
+        database.write(lambda connection: connection.execute("INSERT INTO schema_version VALUES (99, NULL)"))
+    with pytest.raises(DatabaseVersionError, match="newer driftmap"):
         Database.open(location)
     with duckdb.connect(location) as connection:
         assert connection.execute("SELECT max(version) FROM schema_version").fetchone() == (99,)
