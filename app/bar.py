@@ -14,6 +14,8 @@ from storage.queries import time_extent
 BELL_SECONDS = 60
 DAY = timedelta(days=1)
 ALL = "all"
+# As low as its neighbours.
+LOW = {"& .MuiInputBase-root, & .MuiPickersInputBase-root": {"height": "31px"}}
 
 
 def bar(context: Context, models: list[str]) -> pn.Row:
@@ -28,9 +30,15 @@ def bar(context: Context, models: list[str]) -> pn.Row:
         margin=(8, 6, 2, 6),
     )
     version = pmui.Select(label="Version", options=[ALL], size="small", width=90, margin=(8, 6, 2, 6))
-    window = pmui.DateRangePicker(label="Days (UTC)", size="small", width=225, margin=(8, 6, 2, 6))
+    window = pmui.DateRangePicker(
+        label="Days (UTC)",
+        size="small",
+        width=240,
+        margin=(8, 6, 2, 6),
+        sx=LOW,
+    )
     bell = pmui.IconButton(icon="notifications", size="small", description="Open alerts", margin=(6, 8))
-    badge = pmui.Badge(bell, content=0, color="error", margin=(2, 10))
+    badge = pmui.Badge(bell, content=0, color="error", margin=(8, 10, 0, 10))
     state = {"reading": False}
 
     async def read() -> None:
@@ -74,12 +82,12 @@ def bar(context: Context, models: list[str]) -> pn.Row:
     window.param.watch(choose_window, "value")
     bell.on_click(lambda _: selection.param.update(page="alerts"))
     selection.param.watch(lambda *_: pn.state.execute(read), ["model", "version", "start", "end"])
-    pn.state.execute(read)
+    pn.state.onload(read)
 
     async def count() -> None:
         badge.content = len(await fetch(alerts, context.database, state="open"))
 
-    pn.state.execute(count)
+    pn.state.onload(count)
     pn.state.add_periodic_callback(count, period=BELL_SECONDS * 1000)
     return pn.Row(model, version, window, pn.Spacer(sizing_mode="stretch_width"), badge, sizing_mode="stretch_width")
 

@@ -88,7 +88,8 @@ def follow(
     context.selection.param.watch(changed, sorted({*names, "page"} - {"theme"}))
     if "theme" in names:
         context.theme.param.watch(changed, "dark")
-    pn.state.execute(run)
+    # Not before the browser has the page: what is made earlier asks Panel's public site for style sheets.
+    pn.state.onload(run)
 
 
 def live(

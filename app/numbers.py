@@ -45,7 +45,7 @@ def interval(lower: float | None, upper: float | None) -> str:
     """An interval: `0.38–0.49`; empty where there is none."""
     if lower is None or upper is None or not (math.isfinite(lower) and math.isfinite(upper)):
         return ""
-    return f"{number(lower)}–{number(upper)}"
+    return f"{number(lower)}{'–' if lower >= 0 else ' to '}{number(upper)}"
 
 
 def figure_text(value: float | None, lower: float | None, upper: float | None, n: int) -> str:

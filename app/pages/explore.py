@@ -26,12 +26,13 @@ def page(context: Context) -> pn.viewable.Viewable:
         heading = markup(f'<div class="dm-title">{title}<small>{hint}</small></div>', margin=(4, 10, 0, 10))
         return pn.Column(heading, charts.panes[name], sizing_mode="stretch_width", margin=0)
 
+    filters, drawn = controls(context)
     left = pn.Column(
-        controls(context), troubles["map"], map_.pane, map_.legend, chart("timeline"),
+        filters, troubles["map"], map_.pane, map_.legend, chart("timeline"),
         sizing_mode="stretch_both", margin=0,
     )  # fmt: skip
     right = pn.Column(
-        troubles["charts"], charts.words, charts.figures, chart("calibration"), chart("confidence"), chart("errors"),
+        troubles["charts"], charts.words, drawn, charts.figures, chart("calibration"), chart("confidence"), chart("errors"),
         sizing_mode="stretch_height", width=390, scroll="y-auto", margin=0,
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ from storage.catalog import class_names
 from storage.database import Database
 from storage.queries import Filter, extent, outcomes, outcomes_by_day
 
-HEIGHTS = {"calibration": 200, "confidence": 150, "errors": 220, "timeline": 120}
+NAMES = ("calibration", "confidence", "errors", "timeline")
 
 
 class Charts:
@@ -33,10 +33,7 @@ class Charts:
         self.context = context
         self.words = markup("", margin=(4, 10, 0, 10))
         self.figures = markup("", margin=(2, 10, 4, 10))
-        self.panes = {
-            name: pn.pane.HoloViews(sizing_mode="stretch_width", height=height, margin=(0, 4))
-            for name, height in HEIGHTS.items()
-        }
+        self.panes = {name: pn.pane.HoloViews(sizing_mode="stretch_width", margin=(0, 4)) for name in NAMES}
         self.model: str | None = None
         self.pipes: dict[str, hv.streams.Pipe] = {}
 

@@ -12,30 +12,34 @@ from storage.database import Database
 from storage.regions import Region, region_set
 
 # As low as its neighbours.
-LOW = {"& .MuiInputBase-root": {"minHeight": "31px", "height": "31px"}}
+LOW = {
+    "& .MuiInputBase-root": {"minHeight": "31px", "height": "31px"},
+    "& .MuiSelect-select": {"padding": "4px 14px !important"},
+    "& .MuiInputLabel-root:not(.MuiInputLabel-shrink)": {"transform": "translate(14px, 5px) !important"},
+}
 EVERYWHERE = "All regions"
 
 
-def controls(context: Context) -> pn.Row:
-    """A row of widgets, kept equal to the Selection in both directions."""
+def controls(context: Context) -> tuple[pn.Row, pn.Row]:
+    """A row of widgets, kept equal to the Selection in both directions; and a row that gives up what was drawn."""
     selection = context.selection
     layer = pmui.Select(
-        label="Layer", options={item.label: key for key, item in LAYERS.items()}, size="small", width=155, margin=(8, 5)
+        label="Layer", options={item.label: key for key, item in LAYERS.items()}, size="small", width=140, margin=(8, 5)
     )
     classes = pmui.MultiChoice(
         label="Predicted class",
         options=[],
         visual_size="small",
-        width=200,
+        width=150,
         margin=(8, 5),
         placeholder="all",
         chip=False,
         sx=LOW,
     )
-    region = pmui.Select(label="Region", options={}, size="small", width=190, margin=(8, 5), searchable=True)
-    reset = pmui.Button(label="Reset", icon="undo", variant="text", size="small", margin=(12, 2))
-    unbox = pmui.Button(label="Box", icon="close", variant="outlined", size="small", margin=(12, 2))
-    unbrush = pmui.Button(label="Confidence", icon="close", variant="outlined", size="small", margin=(12, 2))
+    region = pmui.Select(label="Region", options={}, size="small", width=170, margin=(8, 5), searchable=True)
+    reset = pmui.IconButton(icon="restart_alt", size="small", margin=(8, 2), description="Give up every filter")
+    unbox = pmui.Button(label="Box", icon="close", variant="outlined", size="small", margin=(2, 4))
+    unbrush = pmui.Button(label="Confidence", icon="close", variant="outlined", size="small", margin=(2, 4))
     state = {"reading": False}
 
     async def read() -> None:
@@ -64,7 +68,10 @@ def controls(context: Context) -> pn.Row:
     unbrush.on_click(lambda _: write("confidence", None))
     reset.on_click(lambda _: selection.reset())
     follow(context, "explore", ["model", "layer", "classes", "region", "box", "confidence"], read)
-    return pn.Row(layer, classes, region, unbox, unbrush, reset, sizing_mode="stretch_width", margin=0)
+    return (
+        pn.Row(layer, classes, region, reset, sizing_mode="stretch_width", margin=0),
+        pn.Row(unbox, unbrush, margin=(0, 5)),
+    )
 
 
 def read_choices(database: Database, model: str) -> tuple[list[str], dict[str, str]]:

@@ -27,6 +27,7 @@ from storage.regions import region_geometries
 
 PIXELS = 900  # about as wide as the map is; cells are powers of two in size, so it need not be exact
 SINGLE = 1500  # so many predictions in sight, or fewer, are drawn one by one
+ORDER = ("land", "cells", "borders", "outlines", "points", "box")  # the first at the back
 NO_ROWS = ["id", "x", "y", "predicted", "label", "confidence", "predicted_at"]
 
 # One metre is as long to the right as it is up, whatever the shape of the plot.
@@ -80,6 +81,7 @@ class Map:
         self.legend = markup("", margin=(2, 10, 4, 10))
         self.ground: Ground | None = None
         self.figure: Any = None
+        self.drawn: tuple[Box, int | None] | None = None
         self.streams: list[hv.streams.Stream] = []
         self.pipes: dict[str, hv.streams.Pipe] = {}
 
@@ -87,7 +89,7 @@ class Map:
         selection, database = self.context.selection, self.context.database
         if self.ground is None or self.ground.model != selection.model:
             self.ground = await fetch(read_ground, database, selection.model)
-            self.pipes = {}
+            self.pipes, self.drawn = {}, None
         ground, layer, dark = self.ground, LAYERS[selection.layer], self.context.theme.dark
         view = selection.view or ground.home
         wanted = replace(kept(selection), bounds=grown(view, 0.12))
@@ -95,25 +97,29 @@ class Map:
         pixel = (view[2] - view[0]) / PIXELS
         chosen = ground.region_ids.index(selection.region) if selection.region in ground.region_ids else None
         elements = {
-            "land": land(view, pixel),
             "cells": layer_image(layer, table if rows is None else table.iloc[:0], level, ground.classes, dark),
-            "borders": borders(view, pixel),
-            "outlines": outlines(ground.boundaries, chosen, view, pixel),
             "points": points_of(_no_rows() if rows is None else rows, ground.classes),
             "box": box_outline(selection.box),
         }
+        if self.drawn is None or out_of_date(self.drawn, (view, chosen)):
+            self.drawn = (view, chosen)
+            elements["land"] = land(view, pixel)
+            elements["borders"] = borders(view, pixel)
+            elements["outlines"] = outlines(ground.boundaries, chosen, view, pixel)
         self.legend.object = legend(layer, ground.classes, dark, shown=len(table), single=rows is not None)
         if self.pipes:
             for name, element in elements.items():
-                self.pipes[name].send(element)
+                self.pipes[name].update(data=element)
+            # All at once, so that the plot is brought up to date once.
+            hv.streams.Stream.trigger([self.pipes[name] for name in elements])
             self.move_to(view)
         else:
-            self.draw(elements, view)
+            self.draw({name: elements[name] for name in ORDER}, view)
 
     def draw(self, elements: dict[str, hv.Element], view: Box) -> None:
         """Make the plot anew, with its gestures."""
         self.figure = None
-        self.pipes = {name: hv.streams.Pipe(data=element) for name, element in elements.items()}
+        self.pipes = {name: hv.streams.Pipe(data=element).rename(data=name) for name, element in elements.items()}
         for name, element in elements.items():
             element.opts(default_tools=[], tools=["pan", "box_select", "wheel_zoom"] if name == "cells" else [])
         parts = {name: hv.DynamicMap(_as_sent, streams=[pipe]) for name, pipe in self.pipes.items()}
@@ -174,6 +180,13 @@ def read_cells(
     return *legible(table, level, layer), None
 
 
+def out_of_date(drawn: tuple[Box, int | None], now: tuple[Box, int | None]) -> bool:
+    """Whether lines that were drawn around one view (as far as its size on each side) no longer do for another."""
+    (old, old_region), (view, region) = drawn, now
+    zoom = (view[2] - view[0]) / (old[2] - old[0])
+    return region != old_region or not 0.5 < zoom < 1.6 or not contains(grown(old, 1.0), view)
+
+
 def box_outline(box: Box | None) -> hv.Rectangles:
     """The box that is selected."""
     return hv.Rectangles([box] if box else [], ["x0", "y0", "x1", "y1"]).opts(
@@ -181,8 +194,9 @@ def box_outline(box: Box | None) -> hv.Rectangles:
     )
 
 
-def _as_sent(data: hv.Element) -> hv.Element:
-    return data
+def _as_sent(**sent: hv.Element) -> hv.Element:
+    (element,) = sent.values()
+    return element
 
 
 def _no_rows() -> pd.DataFrame:

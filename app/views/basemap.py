@@ -65,8 +65,9 @@ def clipped(geometries: npt.NDArray[np.object_], view: Box, pixel: float) -> npt
     frame = grown(view, 1.0)
     xmin, ymin, xmax, ymax = shapely.bounds(geometries).T
     near = geometries[(xmin < frame[2]) & (xmax > frame[0]) & (ymin < frame[3]) & (ymax > frame[1])]
-    cut = shapely.clip_by_rect(shapely.simplify(near, pixel, preserve_topology=False), *frame)
-    return cut[~shapely.is_empty(cut)]
+    cut = shapely.clip_by_rect(near, *frame)
+    thin = shapely.simplify(cut[~shapely.is_empty(cut)], pixel, preserve_topology=False)
+    return thin[~shapely.is_empty(thin)]
 
 
 def land(view: Box, pixel: float) -> hv.Polygons:

@@ -31,6 +31,7 @@ def calibration_curve(selected: Tally, rest: Tally) -> hv.Overlay:
             line.opts(color=ACCENT, line_width=2),
             dots.opts(color=ACCENT, size=6, hover_tooltips=hover),
         ],
+        height=200,
         xlabel="mean confidence",
         ylabel="share correct",
         xlim=(0, 1.02),

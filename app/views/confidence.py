@@ -52,6 +52,7 @@ def confidence_histogram(selected: Tally, rest: Tally, brushed: tuple[float, flo
             ),
             hv.Curve(steps, "confidence", "share").opts(color=REST, line_width=1.6),
         ],
+        height=150,
         xlabel="confidence",
         ylabel="share of rows",
         xlim=(0, 1),

@@ -25,6 +25,9 @@ def error_heatmap(selected: Tally, classes: list[str], dark: bool) -> hv.Overlay
             "share": share.ravel(),
             "n": confusion.ravel().astype(np.int64),
             "text": [_percent(value) for value in share.ravel()],
+            "ink": np.where(
+                (predicted != label) & (share > 0.2), *(("#15181c", REST) if dark else ("#fff", REST))
+            ).ravel(),
         }
     )
     hover = [
@@ -39,9 +42,12 @@ def error_heatmap(selected: Tally, classes: list[str], dark: bool) -> hv.Overlay
     )  # fmt: skip
     layers: list[hv.Element] = [heat]
     if len(classes) <= 8:
-        layers.append(hv.Labels(cells, ["label", "predicted"], "text").opts(text_font_size="10px", text_color=REST))
+        layers.append(
+            hv.Labels(cells, ["label", "predicted"], ["text", "ink"]).opts(text_font_size="10px", text_color="ink")
+        )
     return chart(
         layers,
+        height=220,
         xlabel="label",
         ylabel="predicted",
         xrotation=0 if len(classes) <= 5 else 40,

@@ -1,6 +1,6 @@
 """The figures of a selection, beside those of the rest."""
 
-from app.numbers import MISSING, figure, light, number, strong
+from app.numbers import MISSING, count, interval, light, number, strong
 from app.views.tally import Tally
 from monitoring.accuracy import overall
 from monitoring.calibration import confidence_gap, expected_calibration_error
@@ -43,4 +43,5 @@ def ece(part: Tally) -> str:
 def _figure(value: float, lower: float, upper: float, part: Tally) -> str:
     if part.n_labelled == 0:
         return light("no labels yet") if part.n else MISSING
-    return figure(value, lower, upper, part.n_labelled)
+    # n stands below, so that two columns fit beside a map on a small screen.
+    return f"{strong(number(value))} {light(interval(lower, upper))}<br>{light(f'n {count(part.n_labelled)}')}"

@@ -19,7 +19,6 @@ from monitoring.accuracy import proportion, ratio
 from storage import grid
 
 SUMS = ("n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "n_entropy", "sum_entropy")
-DETAILS = ("n", "n_labelled", "accuracy", "lower", "upper", "confidence", "entropy")
 COARSEST = 3  # halvings: a cell is at most 8 times as wide as the finest that the screen could show
 
 Values = npt.NDArray[np.float64]
@@ -30,7 +29,7 @@ Images = dict[str, Values]  # by name of a sum: one value a pixel [rows from the
 class Layer:
     """What the map shows: `value` of a cell, on a fixed scale `limits`.
 
-    `evidence` is the sum of which a cell should hold `wanted` on average; cells are made as coarse as it takes.
+    `evidence` is the sum of which half of the cells should hold `wanted`; cells are made as coarse as it takes.
     """
 
     key: str
@@ -58,7 +57,7 @@ LAYERS = {
             "errors", "Error rate",
             lambda images: ratio(images["n_labelled"] - images["n_correct"], images["n_labelled"]),
             lambda classes: (0.0, 0.6), lambda dark, classes: ramp(dark), ("0", "0.6 and more"),
-            "n_labelled", 5.0,
+            "n_labelled", 4.0,
         ),
         Layer(
             "confidence", "Confidence",
@@ -96,7 +95,7 @@ def legible(cells: pd.DataFrame, level: int, layer: Layer) -> tuple[pd.DataFrame
     for step in range(COARSEST + 1):
         evidence = cells.groupby(["x", "y"])[layer.evidence].sum() if kinds else cells[layer.evidence]
         evidence = evidence[evidence > 0]
-        if step == COARSEST or level == 0 or not len(evidence) or evidence.mean() >= layer.wanted:
+        if step == COARSEST or level == 0 or not len(evidence) or evidence.median() >= layer.wanted:
             return cells, level
         level -= 1
         cells = cells.assign(x=cells["x"].to_numpy() >> 1, y=cells["y"].to_numpy() >> 1)
@@ -140,8 +139,8 @@ def layer_image(layer: Layer, cells: pd.DataFrame, level: int, classes: list[str
     shown = layer.value(images)
     bands = {
         "value": np.where(images["n"] > 0, shown, np.nan),
-        "n": images["n"],
-        "n_labelled": images["n_labelled"],
+        "rows": images["n"],
+        "labelled": images["n_labelled"],
         "accuracy": correct.value,
         "lower": correct.lower,
         "upper": correct.upper,
@@ -150,7 +149,9 @@ def layer_image(layer: Layer, cells: pd.DataFrame, level: int, classes: list[str
     }
     stack = np.dstack([band[::-1].astype(np.float32) for band in bands.values()])
     low, high = layer.limits(len(classes))
-    return hv.Image(stack, ["x", "y"], list(bands), bounds=box).opts(
+    # Ranges are said, so that a band without a value needs none computed.
+    dimensions = [hv.Dimension(name, range=(0, 1)) for name in bands]
+    return hv.Image(stack, ["x", "y"], dimensions, bounds=box).opts(
         cmap=layer.colours(dark, len(classes)),
         clim=(low, high),
         alpha=0.92,
@@ -159,8 +160,9 @@ def layer_image(layer: Layer, cells: pd.DataFrame, level: int, classes: list[str
         hooks=[_hover_where_there_are_rows],
         hover_tooltips=[
             ("accuracy", "@accuracy{0.000}  @lower{0.00}–@upper{0.00}"),
-            ("labelled", "@n_labelled{0,0} of @n{0,0}"),
+            ("labelled", "@labelled{0,0} of @rows{0,0}"),
             ("confidence", "@confidence{0.000}"),
+            ("entropy (nats)", "@entropy{0.000}"),
         ],
         clipping_colors={"NaN": (0, 0, 0, 0)},
     )
@@ -174,7 +176,7 @@ export default (args, tool, {value: n}) => n > 0
 def _hover_where_there_are_rows(plot: object, element: hv.Image) -> None:
     hover = plot.handles.get("hover")  # type: ignore[attr-defined]
     if hover is not None and not hover.filters:
-        hover.filters = {"@n": CustomJS(args={}, code=SOME_ROWS)}
+        hover.filters = {"@rows": CustomJS(args={}, code=SOME_ROWS)}
 
 
 def points_of(rows: pd.DataFrame, classes: list[str]) -> hv.Points:

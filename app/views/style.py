@@ -71,15 +71,18 @@ def brushable(plot: Any, element: Any) -> None:
     toolbar.active_drag = next((tool for tool in toolbar.tools if isinstance(tool, BoxSelectTool)), None)
 
 
-def chart(elements: list[hv.Element], *, brush: bool = False, **options: Any) -> hv.Overlay:
-    """One chart of `elements`, the first at the back. `brush`: dragging selects a range along x."""
+def chart(elements: list[hv.Element], *, height: int, brush: bool = False, **options: Any) -> hv.Overlay:
+    """One chart of `elements`, the first at the back, as wide as there is room and `height` pixels high.
+
+    `brush`: dragging selects a range along x.
+    """
     for element in elements:
         element.opts(default_tools=[])
     if brush:
         elements[0].opts(tools=["xbox_select"])
     hooks = [quiet, brushable] if brush else [quiet]
     return hv.Overlay(elements).opts(
-        hv.opts.Overlay(responsive=True, toolbar=None, show_legend=False, hooks=hooks, **options)
+        hv.opts.Overlay(responsive=True, height=height, toolbar=None, show_legend=False, hooks=hooks, **options)
     )
 
 

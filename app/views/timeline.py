@@ -58,6 +58,7 @@ def timeline(days: pd.DataFrame) -> hv.Overlay:
                 ],
             ),
         ],
+        height=120,
         xlabel="",
         ylabel="accuracy",
         ylim=(0, 1.02),

@@ -1,5 +1,6 @@
 """A real server over a small world, and a real Chromium that reaches nothing else."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from app.workspace import Workspace
 from monitoring.configuration import load_configuration
 from storage.ingest import ingest_file
+from tests.ui.watched import write_watched
 from tests.ui.world import write_world
 
 SECONDS = 20
@@ -57,15 +60,32 @@ def filled(folder: Path) -> Path:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("ui")
     configuration, copy = filled(folder / "served"), filled(folder / "asked")
+    with running(configuration, folder / "server.log") as url, Workspace(load_configuration(copy)) as workspace:
+        yield Served(url, workspace)
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server over the small world after six weeks of monitoring, with alerts, runs and refused rows."""
+    folder = tmp_path_factory.mktemp("watched")
+    configuration = write_watched(folder / "served")
+    shutil.copytree(folder / "served", folder / "asked")
+    copy = load_configuration(folder / "asked" / configuration.name)
+    with running(configuration, folder / "server.log") as url, Workspace(copy) as workspace:
+        yield Served(url, workspace)
+
+
+@contextmanager
+def running(configuration: Path, log: Path) -> Iterator[str]:
+    """The address of a server that runs meanwhile."""
     port = free_port()
     command = [sys.executable, "-m", "app.cli", "serve", "--config", str(configuration), "--no-monitor"]
     command += ["--port", str(port), "--api-port", str(free_port())]
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    with log.open("w") as file:
+        server = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
     try:
-        wait_for(f"http://127.0.0.1:{port}/", server, folder / "server.log")
-        with Workspace(load_configuration(copy)) as workspace:
-            yield Served(f"http://127.0.0.1:{port}/", workspace)
+        wait_for(f"http://127.0.0.1:{port}/", server, log)
+        yield f"http://127.0.0.1:{port}/"
     finally:
         server.terminate()
         server.wait(SECONDS)
@@ -98,6 +118,16 @@ def visit(browser: Browser, served: Served) -> Iterator[Visit]:
     """A fresh page; at the end there must be no complaint."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     visit = new_visit(context, served.url)
+    yield visit
+    context.close()
+    assert visit.complaints == []
+
+
+@pytest.fixture
+def look(browser: Browser, watched: Served) -> Iterator[Visit]:
+    """As `visit`, of the monitored world."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    visit = new_visit(context, watched.url)
     yield visit
     context.close()
     assert visit.complaints == []

@@ -33,7 +33,7 @@ def keys(page: Page) -> dict[str, str]:
 
 
 def plain(html: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", "", html.replace("&ensp;", " ")).split())
+    return " ".join(re.sub(r"<[^>]+>", "", html.replace("<br>", " ").replace("&ensp;", " ")).split())
 
 
 def expected(served: Served, **filters: object) -> str:
