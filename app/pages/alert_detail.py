@@ -19,7 +19,7 @@ from storage.errors import NotFoundError
 from storage.findings import findings
 from storage.records import Alert, Finding, Verdict
 
-WIDTH = 400
+WIDTH = 380
 SIDE = {"border-left": "1px solid rgba(128, 136, 144, 0.3)"}
 LATEST = 50  # events shown
 EVENT_MARKS = {"closed": Verdict.OK, "updated": Verdict.INSUFFICIENT}
@@ -111,9 +111,7 @@ class Detail:
             )
             parts += [
                 markup(title, margin=(8, 10, 0, 10)),
-                pn.pane.HoloViews(
-                    alert_trend(alert, found.findings), sizing_mode="stretch_width", height=180, margin=(0, 4)
-                ),
+                pn.pane.HoloViews(alert_trend(alert, found.findings), sizing_mode="stretch_width", margin=(0, 4)),
             ]
         parts.append(
             markup(

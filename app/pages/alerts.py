@@ -10,7 +10,7 @@ import panel_material_ui as pmui
 
 from app.context import Context, fetch, follow
 from app.listing import Listing, Pager, row, table
-from app.numbers import count, day, figure, light, mark, moment, number
+from app.numbers import count, day, figure, mark, moment, number
 from app.pages.alert_detail import Detail
 from app.states import empty_state, error_card, markup, waiting
 from monitoring.alerts import metric_name
@@ -122,11 +122,11 @@ class Alerts:
             self.state.value in (ANY, alert.state)
             and self.rule.value in (ANY, alert.rule)
             and self.model.value in (ANY, alert.model)
-            and all(word in text for word in words)
+            and all(word in text or word == alert.id for word in words)
         )
 
     def searched(self, alert: Alert) -> str:
-        parts = (alert.id, metric_name(alert.metric), alert.region_name, alert.region, self.parent(alert), alert.rule)
+        parts = (metric_name(alert.metric), alert.region_name, alert.region, self.parent(alert), alert.rule)
         return " ".join(part for part in (*parts, alert.model) if part)
 
     def parent(self, alert: Alert) -> str:
@@ -139,8 +139,8 @@ class Alerts:
             ("", "", lambda alert: mark(alert.severity, words=False)),
             ("What", "", lambda alert: escape(metric_name(alert.metric))),
             ("Where", "", lambda alert: place(alert, self.parent(alert))),
-            ("How bad", "", lambda alert: figure(alert.value, alert.lower, alert.upper, alert.n)),
-            ("Reference", "dm-number", lambda alert: number(alert.reference)),
+            ("How bad", "dm-figure", lambda alert: figure(alert.value, alert.lower, alert.upper, alert.n)),
+            ("Reference", "dm-number dm-spare2", lambda alert: number(alert.reference)),
             ("Since", "", lambda alert: day(alert.since)),
             ("Rule", "dm-spare", lambda alert: escape(alert.rule)),
         ]
@@ -169,7 +169,7 @@ def place(alert: Alert, parent: str) -> str:
     """Where an alert is, as HTML: the region, and what it lies in in lighter type."""
     if alert.region is None:
         return "all regions"
-    return escape(alert.region_name or alert.region) + (f" {light(escape(parent))}" if parent else "")
+    return escape(alert.region_name or alert.region) + (f" <small>{escape(parent)}</small>" if parent else "")
 
 
 def state(alert: Alert) -> str:

@@ -109,7 +109,8 @@ def reasons(found: dict[str, int]) -> str:
 def examples(rows: pd.DataFrame) -> str:
     """Refused rows with all they hold, as an HTML table."""
     lines = "".join(
-        f"<tr><td style='white-space:nowrap'>{count(number)}</td><td>{escape(reason)}<div class='dm-pairs'>{pairs(content)}</div></td></tr>"
+        f'<tr><td class="dm-place">{count(number)}</td>'
+        f'<td>{escape(reason)}<div class="dm-pairs">{pairs(content)}</div></td></tr>'
         for number, reason, content in rows.itertuples(index=False)
     )
     head = "<thead><tr><th>Row</th><th>Reason and content</th></tr></thead>"

@@ -159,7 +159,7 @@ def title(text: str, hint: str) -> str:
 
 
 def chart_of(days: pd.DataFrame) -> pn.pane.HoloViews:
-    return pn.pane.HoloViews(coverage(days), sizing_mode="stretch_width", height=130, margin=(0, 4))
+    return pn.pane.HoloViews(coverage(days), sizing_mode="stretch_width", margin=(0, 4))
 
 
 def run_table(found: list[Run]) -> str:

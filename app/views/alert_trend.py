@@ -17,6 +17,7 @@ MARKERS = {
     Verdict.CRITICAL: "square",
     Verdict.INSUFFICIENT: "circle_dot",
 }
+HEIGHT = 180
 OPEN_COLOUR = VERDICT_COLOURS[Verdict.CRITICAL]
 
 
@@ -87,7 +88,7 @@ def alert_trend(alert: Alert, findings: Sequence[Finding]) -> hv.Overlay:
         layers.append(
             hv.Labels(marks, ["time", "top"], "text").opts(text_font_size="10px", text_color=GUIDE, text_align="right")
         )
-    return chart(layers, xlabel="", ylabel="", xlim=(first, end), ylim=(low, high))
+    return chart(layers, height=HEIGHT, xlabel="", ylabel="", xlim=(first, end), ylim=(low, high))
 
 
 def _moments(alert: Alert, first: datetime, last: datetime) -> list[tuple[datetime, str]]:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from app.views.style import ACCENT, REST, chart
 
+HEIGHT = 130
 MOST_BARS = 70
 STEPS = {1: "day", 7: "week", 28: "4 weeks", 364: "52 weeks"}
 
@@ -60,6 +61,7 @@ def coverage(days: pd.DataFrame) -> hv.Overlay:
                 color=ACCENT, alpha=0.85, line_alpha=0
             ),
         ],
+        height=HEIGHT,
         xlabel="",
         ylabel=f"a {STEPS[step]}",
         ylim=(0, max(1.0, float(table["n"].max() or 0) * 1.08)),

@@ -203,6 +203,7 @@ def test_runs_are_listed_newest_first_up_to_a_limit(db: Database) -> None:
     ids = [record(db, window=Window(FIRST.start + timedelta(days=day), FIRST.end)) for day in range(3)]
     record(db, model="roads")
     assert [run.id for run in runs(db, "crops", limit=2)] == [ids[2], ids[1]]
+    assert [run.id for run in runs(db, "crops", limit=2, offset=2)] == [ids[0]]
 
 
 def test_a_report_comes_back_as_it_was_saved_and_is_replaced_by_the_next_of_its_window(db: Database) -> None:

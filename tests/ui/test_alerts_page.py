@@ -77,7 +77,7 @@ def test_a_click_shows_the_evidence_and_is_in_the_address(look: Visit, watched: 
     assert line(page, alert).get_attribute("aria-selected") == "true"
     page.reload()
     expect(page.locator(".dm-message")).to_have_text(alert.message)
-    page.get_by_label("Close").click()
+    page.get_by_label("Close", exact=True).click()
     page.wait_for_url(lambda url: "alert=" not in url)
 
 
