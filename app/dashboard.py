@@ -9,6 +9,7 @@ import panel_material_ui as pmui
 
 from app.bar import bar
 from app.context import Context, Theme, fetch
+from app.history import History
 from app.pages import ENTRIES, Entry
 from app.selection import Selection, bind_to_address
 from app.states import empty_state, error_card, first_steps
@@ -63,8 +64,10 @@ def dashboard(workspace: Workspace) -> pmui.Page:
     """The page of one browser session, to be called by the server for each."""
     names = [model.name for model in registered_models(workspace.database)]
     selection = Selection(model=names[0] if names else None)
+    history = []
     if pn.state.location is not None:
         bind_to_address(selection, pn.state.location)
+        history = [History(pn.state.location)]
     if selection.model not in names:
         selection.model = names[0] if names else None
     theme = Theme(dark=pn.state.cookies.get(THEME_COOKIE) == "dark")
@@ -77,7 +80,7 @@ def dashboard(workspace: Workspace) -> pmui.Page:
         theme_toggle=True,
         busy_indicator="linear",
         header=[bar(context, names)],
-        main=[pn.Row(rail(context), content(context), sizing_mode="stretch_both", css_classes=["dm-body"])],
+        main=[pn.Row(rail(context), content(context), *history, sizing_mode="stretch_both", css_classes=["dm-body"])],
         favicon=Path(__file__).parent / "assets" / "driftmap.svg",
         sx=PAGE_STYLE,
     )
@@ -143,7 +146,7 @@ def content(context: Context) -> pn.Column:
             show()
 
     context.selection.param.watch(lambda *_: pn.state.execute(start), ["page", "model"])
-    pn.state.execute(start)
+    pn.state.onload(start)
     return place
 
 

@@ -25,15 +25,15 @@ def read_distribution(database: Database, configuration: Configuration, finding:
     current = replace(filter_of(model, window, finding.version or None), region=finding.region)
     reference = replace(reference_filter(database, model, window), region=finding.region)
     if name == "predicted":
-        sides = (outcome_histogram(database, side, "predicted") for side in (reference, current))
+        before, now = (outcome_histogram(database, side, "predicted") for side in (reference, current))
         names = {str(code): label for code, label in enumerate(class_names(database, model.name))}
-        return of_categories("predicted class", *sides, names)
+        return of_categories("predicted class", before, now, names)
     if name == "confidence":
-        sides = (outcome_histogram(database, side, "confidence") for side in (reference, current))
-        return of_bins(name, *sides, Bins(0.0, 1 / BINS))
+        before, now = (outcome_histogram(database, side, "confidence") for side in (reference, current))
+        return of_bins(name, before, now, Bins(0.0, 1 / BINS))
     if name not in model.features:
         raise NotFoundError(f"The model '{model.name}' has no feature '{name}' any more.")
-    sides = (feature_histogram(database, side, name) for side in (reference, current))
+    before, now = (feature_histogram(database, side, name) for side in (reference, current))
     if model.features[name] == "categorical":
-        return of_categories(name, *sides)
-    return of_bins(name, *sides, feature_bins(database, model.name).get(name, Bins(0.0, 1.0)))
+        return of_categories(name, before, now)
+    return of_bins(name, before, now, feature_bins(database, model.name).get(name, Bins(0.0, 1.0)))

@@ -88,6 +88,7 @@ def _dashboard(workspace: Workspace, host: str, port: int) -> Any:
     import panel as pn
 
     from app.dashboard import dashboard
+    from app.reports import PATH, ReportPage
 
     return pn.serve(
         {"/": lambda: dashboard(workspace)},
@@ -95,6 +96,7 @@ def _dashboard(workspace: Workspace, host: str, port: int) -> Any:
         address=host,
         websocket_origin=_origins(workspace, host, port),
         title="driftmap",
+        extra_patterns=[(f"/{PATH}", ReportPage, {"database": workspace.database})],
         start=False,
         show=False,
         threaded=False,

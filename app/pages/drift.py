@@ -1,13 +1,15 @@
 """Drift: every figure in every region, in one window; and Evidently's report of it."""
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import holoviews as hv
 import panel as pn
 import panel_material_ui as pmui
 
-from app.context import Context, fetch, live
+from app.context import Context, fetch, follow
 from app.filters import whole
 from app.numbers import count, days
 from app.pages.drift_detail import Detail
@@ -15,9 +17,9 @@ from app.pages.drift_report import report_card
 from app.pages.region import card, chart, on_tap
 from app.selection import Selection
 from app.standings import SEVERITY
-from app.states import empty_state, markup
+from app.states import empty_state, error_card, markup, waiting
 from app.views.choropleth import ramp_legend
-from app.views.drift_heatmap import LIMITS, ROW, Grid, drift_heatmap, grid_of
+from app.views.drift_heatmap import LIMITS, ROW, Grid, chosen_cell, drift_heatmap, grid_of, heat_cells
 from monitoring.run import REPORT_METRIC
 from storage.catalog import stored_model
 from storage.database import Database
@@ -25,16 +27,20 @@ from storage.findings import findings, judged_windows
 from storage.records import Finding, Verdict, Window
 from storage.regions import RegionSet, region_set
 
-NAMES = ("model", "version", "start", "end", "region", "theme")
+NAMES = ("model", "version", "start", "end", "theme")
 
 
 @dataclass
 class Shown:
-    """What of the page is shown; kept while it is open. None: the last window, the deepest level, the worst figure."""
+    """What of the page is shown; kept while it is open. None: the last window, the deepest level, the worst figure.
+
+    `choose` shows the cell of a region and metric, where there is one.
+    """
 
     window: Window | None = None
     level: int | None = None
     metric: str | None = None
+    choose: Callable[[str | None, str | None], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,28 @@ class Drift:
 
 
 def page(context: Context) -> pn.viewable.Viewable:
+    place = pn.Column(waiting(), sizing_mode="stretch_both", margin=0)
     shown = Shown()
-    return live(context, "drift", NAMES, partial(build, context, shown), sizing_mode="stretch_both", margin=0)
+
+    async def refresh() -> None:
+        place.objects = [await build(context, shown, again)]
+
+    def failed(error: Exception) -> None:
+        place.objects = [error_card(error)]
+
+    async def again() -> None:
+        try:
+            await refresh()
+        except Exception as error:
+            failed(error)
+
+    def choose(event: Any) -> None:
+        if shown.choose is not None:
+            shown.choose(event.new, shown.metric)
+
+    follow(context, "drift", NAMES, refresh, failed)
+    context.selection.param.watch(choose, "region")
+    return place
 
 
 def read_drift(database: Database, selection: Selection, wanted: Window | None) -> Drift:
@@ -63,13 +89,17 @@ def read_drift(database: Database, selection: Selection, wanted: Window | None) 
     if not windows:
         return Drift(regions, [], None, [], None)
     window = wanted if wanted in windows else windows[0]
-    within = {"start": window.start, "end": window.end}
+
+    def kept(metric: str) -> list[Finding]:
+        found = findings(database, selection.model, metric=metric, start=window.start, end=window.end)
+        return [each for each in found if (each.window_start, each.window_end) == (window.start, window.end)]
+
     found: dict[tuple[str | None, str], Finding] = {}
-    for each in findings(database, selection.model, metric="drift:*", **within):
+    for each in kept("drift:*"):
         place = (each.region, each.metric)
         if selection.version in (None, each.version) and (place not in found or _rank(each) < _rank(found[place])):
             found[place] = each
-    reported = findings(database, selection.model, metric=REPORT_METRIC, **within)
+    reported = kept(REPORT_METRIC)
     return Drift(regions, windows, window, list(found.values()), reported[0] if reported else None)
 
 
@@ -77,8 +107,9 @@ def _rank(finding: Finding) -> tuple[int, int]:
     return SEVERITY.index(finding.verdict), -finding.n
 
 
-async def build(context: Context, shown: Shown) -> pn.viewable.Viewable:
+async def build(context: Context, shown: Shown, again: Callable[[], Coroutine[Any, Any, None]]) -> pn.viewable.Viewable:
     selection = context.selection
+    shown.choose = None
     drift = await fetch(read_drift, context.database, selection, shown.window)
     if drift.window is None:
         return empty_state(
@@ -87,52 +118,59 @@ async def build(context: Context, shown: Shown) -> pn.viewable.Viewable:
             "or run 'driftmap monitor'.",
         )
     levels = sorted({region.level for region in drift.regions.regions})
-    if selection.region is not None and shown.level is None:
+    if shown.level is None:
         shown.level = next((each.level for each in drift.regions.regions if each.id == selection.region), None)
     if shown.level not in levels:
         shown.level = levels[-1] if levels else None
     ids = [region.id for region in drift.regions.regions if region.level == shown.level]
     grid = grid_of(drift.found, ids)
     detail = Detail(context, "drift")
-    heatmap = chart(None, 110 + ROW * len(grid.regions))
+    outline = hv.streams.Pipe(data=chosen_cell(None))
+    cells = hv.DynamicMap(partial(heat_cells, grid, context.theme.dark))
+    heatmap = chart(drift_heatmap(grid, cells, hv.DynamicMap(_as_sent, streams=[outline])), 110 + ROW * len(grid.rows))
 
-    def choose(place: tuple[int, int]) -> None:
+    def choose(region: str | None, metric: str | None) -> None:
+        place = first_place(grid, region, metric)
         finding = grid.cells.get((grid.regions[place[0]], grid.metrics[place[1]]))
-        if finding is None:
-            return
-        shown.metric = finding.metric
-        plot = drift_heatmap(grid, place, context.theme.dark)
-        on_tap(plot, tapped)
-        heatmap.object = plot
-        detail.show(finding)
+        if finding is not None and finding is not detail.shown:
+            shown.metric = finding.metric
+            outline.send(chosen_cell(place))
+            detail.show(finding)
 
     def tapped(index: list[int]) -> None:
-        if not index:
-            return
-        place = divmod(index[0], len(grid.metrics))
-        region = grid.regions[place[0]]
-        shown.metric = grid.metrics[place[1]]
-        if region == selection.region:
-            choose(place)
-        else:
-            selection.region = region
+        if index:
+            row, column = divmod(index[0], len(grid.metrics))
+            choose(grid.regions[row], grid.metrics[column])
+            selection.region = grid.regions[row]
 
-    choose(first_place(grid, selection.region, shown.metric))
-    head = pn.Row(
-        window_select(context, shown, drift), level_select(context, shown, drift, levels),
-        markup(summary(drift, ids), margin=(12, 10)), sizing_mode="stretch_width", margin=0,
-    )  # fmt: skip
+    on_tap(cells, tapped)
+    choose(selection.region, shown.metric)
+    shown.choose = choose
+    window = window_select(drift)
+    level = level_select(drift, levels, shown.level)
+
+    def changed(event: Any) -> None:
+        setattr(shown, "window" if event.obj is window else "level", event.new)
+        pn.state.execute(again)
+
+    for widget in (window, level):
+        widget.param.watch(changed, "value")
+    head = pn.Row(window, level, markup(summary(drift, ids), margin=(12, 10)), sizing_mode="stretch_width", margin=0)
     legend = markup(ramp_legend("Effect", "0", f"{LIMITS[1]} and more", context.theme.dark), margin=(2, 12))
     left = pn.Column(
         head, legend, pn.Column(heatmap, scroll="y-auto", sizing_mode="stretch_both", margin=0),
         sizing_mode="stretch_both", margin=0, styles={"flex": "1.6 1 0"},
     )  # fmt: skip
     right = pn.Column(
-        card("Distribution", "filled: the window · line: the reference", detail.view),
-        report_card(context, drift.window, drift.evidently, drift.found),
+        card("Distribution", "filled: the window · line: the reference", detail.view, flex=None),
+        report_card(drift.window, drift.evidently, drift.found),
         sizing_mode="stretch_both", scroll="y-auto", margin=0, styles={"flex": "1 1 0"},
     )  # fmt: skip
     return pn.Row(left, right, sizing_mode="stretch_both", margin=0)
+
+
+def _as_sent(data: hv.Element) -> hv.Element:
+    return data
 
 
 def first_place(grid: Grid, region: str | None, metric: str | None) -> tuple[int, int]:
@@ -149,34 +187,19 @@ def first_place(grid: Grid, region: str | None, metric: str | None) -> tuple[int
     return grid.place(*min(known, key=urgency)) or (0, 0)
 
 
-def window_select(context: Context, shown: Shown, drift: Drift) -> pn.viewable.Viewable:
-    options = {days(each.start, each.end): each for each in drift.windows}
-    select = pmui.Select(
-        label="Window", options=list(options), value=next(iter(k for k, v in options.items() if v == drift.window)),
+def window_select(drift: Drift) -> pmui.Select:
+    return pmui.Select(
+        label="Window", options={days(each.start, each.end): each for each in drift.windows}, value=drift.window,
         size="small", width=190, margin=(8, 5),
     )  # fmt: skip
 
-    def changed(event: Any) -> None:
-        shown.window = options[event.new]
-        context.selection.param.trigger("start")
 
-    select.param.watch(changed, "value")
-    return select
-
-
-def level_select(context: Context, shown: Shown, drift: Drift, levels: list[int]) -> pn.viewable.Viewable:
+def level_select(drift: Drift, levels: list[int], shown: int | None) -> pmui.Select:
     sizes = {level: sum(region.level == level for region in drift.regions.regions) for level in levels}
-    select = pmui.Select(
-        label="Level", options={f"{level} ({sizes[level]})": level for level in levels}, value=shown.level,
+    return pmui.Select(
+        label="Level", options={f"{level} ({sizes[level]})": level for level in levels}, value=shown,
         size="small", width=110, margin=(8, 5), visible=len(levels) > 1,
     )  # fmt: skip
-
-    def changed(event: Any) -> None:
-        shown.level = event.new
-        context.selection.param.trigger("start")
-
-    select.param.watch(changed, "value")
-    return select
 
 
 def summary(drift: Drift, ids: list[str]) -> str:
@@ -184,6 +207,4 @@ def summary(drift: Drift, ids: list[str]) -> str:
     cells = [each for each in drift.found if each.region in ids]
     verdicts = [each.verdict for each in cells]
     said = ", ".join(f"{verdicts.count(each)} {each.value}" for each in (Verdict.CRITICAL, Verdict.WARNING))
-    return (
-        f'<div class="dm-words"><b>{said}</b> <span>of {count(len(cells))} pairs of region and figure</span></div>'
-    )
+    return f'<div class="dm-words"><b>{said}</b> <span>of {count(len(cells))} pairs of region and figure</span></div>'

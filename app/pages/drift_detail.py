@@ -54,7 +54,7 @@ def reasons(finding: Finding) -> str:
     )
     if finding.value is None or (finding.verdict == Verdict.INSUFFICIENT and details.get("reason")):
         return f'{title}<div class="dm-words"><span>{escape(str(details.get("reason") or "Not judged."))}</span></div>'
-    least, usual, p = details.get("min_effect"), details.get("usual"), details.get("p_adjusted")
+    least, usual, p = details["min_effect"], details.get("usual"), details.get("p_adjusted")
     rows = (
         ("Effect", strong(number(finding.value)), f"n {count(finding.n)}, reference {count(details['n_reference'])}"),
         (f"{tick(p is not None and p < 0.05)} evidence", p_value(p), "adjusted p below 0.05"),

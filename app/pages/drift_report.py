@@ -1,21 +1,42 @@
 """Evidently's report of a window, beside what driftmap found."""
 
 from html import escape
+from typing import Any
 
 import panel as pn
+import panel_material_ui as pmui
 
-from app.context import Context
-from app.numbers import count, mark, number
+from app.numbers import count, days, mark, number
 from app.pages.region import card, nothing
+from app.reports import report_address
 from app.states import markup
 from storage.records import Finding, Verdict, Window
 
 
-def report_card(context: Context, window: Window, evidently: Finding | None, found: list[Finding]) -> pn.Column:
-    """Evidently's drifted share, and where it and the findings of the whole disagree."""
+def report_card(window: Window, evidently: Finding | None, found: list[Finding]) -> pn.Column:
+    """Evidently's drifted share, where it and the findings of the whole disagree, and the way to its report."""
     if evidently is None:
-        return card("Evidently", "", nothing("No report is kept for this window."))
-    return card("Evidently", "over the whole, on a sample", markup(comparison(evidently, found), margin=(2, 12)))
+        return card("Evidently", "", nothing("No report is kept for this window."), flex=None)
+    address = report_address(evidently.run)
+    frame = pn.Column(sizing_mode="stretch_width", margin=0)
+    dialog = pmui.Dialog(
+        frame, title=f"Evidently, {days(window.start, window.end)}", full_screen=True,
+        close_on_click=True, show_close_button=True,
+    )  # fmt: skip
+    button = pmui.Button(label="Open Evidently report", variant="outlined", size="small", margin=(6, 12))
+
+    def show(_: Any) -> None:
+        # Only now: the page is some 4 MB.
+        page = f'<iframe class="dm-report" src="{address}" sandbox="allow-scripts allow-downloads"></iframe>'
+        frame.objects = [markup(page, margin=0)]
+        dialog.open = True
+
+    button.on_click(show)
+    tab = markup(f'<a href="{address}" target="_blank" rel="noopener">in a new tab</a>', margin=(12, 4))
+    return card(
+        "Evidently", "over the whole, on a sample", markup(comparison(evidently, found), margin=(2, 12)),
+        pn.Row(button, tab, margin=0), dialog, flex=None,
+    )  # fmt: skip
 
 
 def comparison(evidently: Finding, found: list[Finding]) -> str:
@@ -23,7 +44,7 @@ def comparison(evidently: Finding, found: list[Finding]) -> str:
     details = evidently.details
     said = (
         f'<div class="dm-words">{mark(evidently.verdict, words=False)} <b>{details["drifted"]} of '
-        f'{details["columns"]} columns drifted</b> <span>by its own rule, {count(evidently.n)} rows</span></div>'
+        f"{details['columns']} columns drifted</b> <span>by its own rule, {count(evidently.n)} rows</span></div>"
     )
     ours = {each.metric.removeprefix("drift:"): each for each in found if each.region is None}
     rows = []

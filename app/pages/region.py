@@ -1,5 +1,7 @@
 """One region: how it stands and since when, what changed, and where its errors are."""
 
+from collections.abc import Callable
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -11,55 +13,52 @@ from app.filters import grown
 from app.linked import Linked, link
 from app.numbers import count, days, interval, light, mark, number, strong
 from app.pages.drift_detail import Detail
-from app.pages.region_figures import RegionFigures, read_region
+from app.pages.region_figures import RegionFigures, open_alerts_of, read_region
 from app.pages.regions_overview import accuracy_cell, drift_cell, map_frame
-from app.selection import Box
 from app.standings import Standing, Standings, sentence
-from app.states import empty_state, markup
+from app.states import empty_state, error_card, markup, waiting
 from app.views.basemap import land
 from app.views.calibration import calibration_curve
-from app.views.choropleth import shapes_of
-from app.views.drift_bars import ROW, drift_bars
+from app.views.drift_bars import ROW, chosen_bar, drift_bars
 from app.views.errors import error_heatmap
 from app.views.outlines import in_metres, outlines
 from app.views.places import Place, place_cells
-from app.views.trend import trend, windows_of
-from storage.catalog import stored_model
+from app.views.trend import trend, window_spans, windows_of
 from storage.records import Alert, Window
-from storage.regions import region_geometries
 
 PLACES = 6
-COLUMN = {"flex": "1 1 0", "min-width": "280px"}
-ROW_OF_THREE = {"flex-wrap": "wrap", "row-gap": "4px"}
 
 
 async def page(context: Context, standings: Standings) -> pn.viewable.Viewable:
-    """The page of the Selection's region."""
+    """The page of the Selection's region. What is known already comes at once, the charts follow."""
     selection = context.selection
     standing = standings.by_id.get(selection.region or "")
     if standing is None or standing.region is None:
         back = Linked(context, f'<div class="dm-empty">{back_link(context)}</div>')
         return empty_state("No such region", f"The model's regions have no '{selection.region}'.", back)
-    box = await fetch(read_box, context, standing)
-    found = await fetch(read_region, context.database, context.configuration, selection, standing, box)
+    alerts = await fetch(open_alerts_of, context.database, selection.model, standing.region.id)
+    charts = pn.Column(waiting(230), waiting(330), sizing_mode="stretch_width", margin=0)
+
+    async def draw() -> None:
+        try:
+            found = await fetch(read_region, context.database, context.configuration, selection, standing)
+            charts.objects = [
+                row(over_time(context, found, alerts), calibration(found)),
+                row(*drift(context, standing), errors(context, found)),
+                row(*worst_places(context, standing, found), *parts(context, standings, standing)),
+            ]
+        except Exception as error:
+            charts.objects = [error_card(error)]
+
+    pn.state.execute(draw)
     return pn.Column(
-        Linked(context, heading(context, standings, standing, found), margin=(8, 12, 0, 12)),
-        pn.FlexBox(
-            over_time(context, found), calibration(found), sizing_mode="stretch_width", styles=ROW_OF_THREE,
-            flex_wrap="wrap",
-        ),
-        pn.FlexBox(*drift(context, standing), errors(context, found), sizing_mode="stretch_width"),
-        pn.FlexBox(*worst_places(context, standing, found, box), *parts(context, standings, standing),
-                   sizing_mode="stretch_width"),
+        Linked(context, heading(context, standings, standing, alerts), margin=(8, 12, 0, 12)), charts,
         sizing_mode="stretch_both", scroll="y-auto", margin=0,
     )  # fmt: skip
 
 
-def read_box(context: Context, standing: Standing) -> Box:
-    """The box of the region, EPSG:3857 metres."""
-    assert standing.region is not None
-    shapes = region_geometries(context.database, stored_model(context.database, context.selection.model).regions)
-    return shapes_of(shapes, [standing.region.id]).box
+def row(*cards: pn.Column) -> pn.Row:
+    return pn.Row(*cards, sizing_mode="stretch_width", margin=0)
 
 
 def back_link(context: Context) -> str:
@@ -68,7 +67,7 @@ def back_link(context: Context) -> str:
     )
 
 
-def heading(context: Context, standings: Standings, standing: Standing, found: RegionFigures) -> str:
+def heading(context: Context, standings: Standings, standing: Standing, alerts: list[Alert]) -> str:
     """Path, name, verdict, sentence, open alerts, and the way to the neighbours by urgency, as HTML."""
     assert standing.region is not None
     path = [back_link(context)]
@@ -92,7 +91,7 @@ def heading(context: Context, standings: Standings, standing: Standing, found: R
         f'<h1 class="dm-name">{mark(standing.verdict, words=False)} {escape(standing.region.name)} '
         f"<small>{escape(standing.verdict.value)}</small></h1>"
         f'<div class="dm-words">{escape(sentence(standing))}<span>{days_said}</span></div>'
-        f"{''.join(alert_line(each) for each in found.alerts)}"
+        f"{''.join(alert_line(each) for each in alerts)}"
     )
 
 
@@ -108,12 +107,11 @@ def alert_line(alert: Alert) -> str:
     )
 
 
-def card(title: str, hint: str, *content: Any, flex: float = 1) -> pn.Column:
-    """A titled part of the page."""
+def card(title: str, hint: str, *content: Any, flex: float | None = 1) -> pn.Column:
+    """A titled part of a page; `flex`: its share of the row it stands in."""
     head = markup(f'<div class="dm-title">{title}<small>{hint}</small></div>', margin=(6, 12, 0, 12))
-    return pn.Column(
-        head, *content, sizing_mode="stretch_width", margin=0, styles={"flex": f"{flex} 1 0", "min-width": "280px"}
-    )
+    styles = {} if flex is None else {"flex": f"{flex} 1 0", "min-width": "0"}
+    return pn.Column(head, *content, sizing_mode="stretch_width", margin=0, styles=styles)
 
 
 def chart(element: hv.Element, height: int) -> pn.pane.HoloViews:
@@ -124,29 +122,26 @@ def nothing(text: str) -> pn.pane.HTML:
     return markup(f'<p class="dm-none">{text}</p>', margin=(0, 12))
 
 
-def over_time(context: Context, found: RegionFigures) -> pn.Column:
-    hint = "band: 95% · grey: mean confidence · dotted: reference · click: choose days"
+def over_time(context: Context, found: RegionFigures, alerts: list[Alert]) -> pn.Column:
     windows = windows_of(found.accuracy, found.confidence)
     if not windows:
         return card("Accuracy over time", "", nothing("No window has been judged yet."), flex=1.7)
-    plot = trend(found.accuracy, found.confidence, context.selection.window, [each.since for each in found.alerts])
+    spans = hv.DynamicMap(partial(window_spans, found.accuracy, found.confidence, context.selection.window))
+    plot = trend(found.accuracy, found.confidence, spans, [each.since for each in alerts])
 
     def tapped(index: list[int]) -> None:
         if index:
-            choose(context, windows[index[0]])
+            window = windows[index[0]]
+            context.selection.param.update(start=window.start.date(), end=window.end.date())
 
-    on_tap(plot, tapped)
+    on_tap(spans, tapped)
+    hint = "band: 95% · grey: mean confidence · dotted: reference · dashed: an alert opened · click: choose days"
     return card("Accuracy over time", hint, chart(plot, 210), flex=1.7)
 
 
-def choose(context: Context, window: Window) -> None:
-    context.selection.param.update(start=window.start.date(), end=window.end.date())
-
-
-def on_tap(plot: hv.Overlay, tapped: Any) -> None:
-    """Call `tapped` with the places of what is tapped in the first element of `plot`."""
-    stream = hv.streams.Selection1D(source=next(iter(plot)))
-    stream.add_subscriber(lambda index: tapped(index))
+def on_tap(part: hv.DynamicMap, tapped: Callable[[list[int]], None]) -> None:
+    """Call `tapped` with the places of what is tapped in `part` of a plot."""
+    hv.streams.Selection1D(source=part).add_subscriber(lambda index: tapped(index))
 
 
 def calibration(found: RegionFigures) -> pn.Column:
@@ -171,23 +166,28 @@ def drift(context: Context, standing: Standing) -> list[pn.Column]:
         return [card("Drift", "", nothing("No window within the chosen days was compared with the reference."))]
     first = standing.strongest or drifts[0]
     detail = Detail(context, "regions")
-    bars = pn.pane.HoloViews(height=60 + ROW * len(drifts), sizing_mode="stretch_width", linked_axes=False, margin=(0, 6))
+    pipe = hv.streams.Pipe(data=chosen_bar(drifts.index(first)))
+    plot, bars = drift_bars(drifts, hv.DynamicMap(_as_sent, streams=[pipe]))
 
-    def show(place: int) -> None:
-        plot = drift_bars(drifts, drifts[place].metric)
-        on_tap(plot, lambda index: show(index[0]) if index and index[0] != place else None)
-        bars.object = plot
-        detail.show(drifts[place])
+    def tapped(index: list[int]) -> None:
+        if index:
+            pipe.send(chosen_bar(index[0]))
+            detail.show(drifts[index[0]])
 
-    show(drifts.index(first))
+    on_tap(bars, tapped)
+    detail.show(first)
     when = days(first.window_start, first.window_end)
     return [
-        card("Drift", f"{when} · tick: usual up to there · click: both distributions", bars),
+        card(
+            "Drift",
+            f"{when} · tick: usual up to there · click: both distributions",
+            chart(plot, 60 + ROW * len(drifts)),
+        ),
         card("Distribution", "filled: the window · line: the reference", detail.view),
     ]
 
 
-def worst_places(context: Context, standing: Standing, found: RegionFigures, box: Box) -> list[pn.Column]:
+def worst_places(context: Context, standing: Standing, found: RegionFigures) -> list[pn.Column]:
     assert standing.region is not None
     if not found.places:
         return [card("Worst places", "", nothing("No labels within the chosen days yet."))]
@@ -196,7 +196,7 @@ def worst_places(context: Context, standing: Standing, found: RegionFigures, box
     hint = f"{days(found.labelled.start, found.labelled.end)} · map cells with the most errors"
     table = Linked(context, places_table(context, wrong, found.labelled), margin=(2, 12))
     ids = list(found.geometries["id"])
-    view = grown(box, 0.08)
+    view = grown(found.box, 0.08)
     pixel = (view[2] - view[0]) / 400
     lines = outlines(in_metres(found.geometries), ids.index(standing.region.id), view, pixel)
     plot = hv.Overlay([land(view, pixel), place_cells(found.places, len(wrong), context.theme.dark), lines]).collate()
@@ -226,7 +226,7 @@ def places_table(context: Context, places: list[Place], window: Window) -> str:
                 start=window.start.date(),
                 end=window.end.date(),
                 box=None,
-            )  # fmt: skip
+            )
         )
         rate = f"{strong(number(each.rate))}&ensp;{light(interval(each.lower, each.upper))}"
         rows.append(
@@ -253,3 +253,7 @@ def parts(context: Context, standings: Standings, standing: Standing) -> list[pn
     head = "<th></th><th>Region</th><th>Accuracy</th><th>Strongest drift</th>"
     table = f'<table class="dm-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return [card("Regions inside", "the most urgent first", Linked(context, table, margin=(2, 12)), flex=1.4)]
+
+
+def _as_sent(data: hv.Element) -> hv.Element:
+    return data

@@ -6,6 +6,7 @@ import geopandas as gpd
 
 from app.selection import Box, Selection
 from app.standings import Standing
+from app.views.choropleth import shapes_of
 from app.views.places import Place, level_of, places_of
 from app.views.tally import Tally, tally
 from monitoring.configuration import Configuration
@@ -22,12 +23,14 @@ from storage.regions import region_geometries
 
 @dataclass(frozen=True)
 class RegionFigures:
-    """Figures of one region. `labelled` is the last judged window with labels; None: there is none, and what is
-    counted over it is empty."""
+    """Figures of one region, which lies in `box` (EPSG:3857 metres).
+
+    `labelled` is the last judged window with labels; None: there is none, and what is counted over it is empty.
+    """
 
     accuracy: list[Finding]
     confidence: list[Finding]
-    alerts: list[Alert]
+    box: Box
     geometries: gpd.GeoDataFrame
     classes: list[str]
     labelled: Window | None = None
@@ -37,9 +40,9 @@ class RegionFigures:
 
 
 def read_region(
-    database: Database, configuration: Configuration, selection: Selection, standing: Standing, box: Box
+    database: Database, configuration: Configuration, selection: Selection, standing: Standing
 ) -> RegionFigures:
-    """The figures of the region of `standing`, which lies in `box` (EPSG:3857 metres)."""
+    """The figures of the region of `standing`."""
     assert standing.region is not None
     region, model = standing.region.id, configured(configuration, selection.model)
 
@@ -48,13 +51,9 @@ def read_region(
         return one_a_window([each for each in found if selection.version in (None, each.version)])
 
     classes = class_names(database, model.name)
-    figures = RegionFigures(
-        over_time("accuracy"),
-        over_time("confidence"),
-        [each for each in alerts(database, "open", model.name) if each.region == region],
-        region_geometries(database, stored_model(database, model.name).regions),
-        classes,
-    )
+    geometries = region_geometries(database, stored_model(database, model.name).regions)
+    box = shapes_of(geometries, [region]).box
+    figures = RegionFigures(over_time("accuracy"), over_time("confidence"), box, geometries, classes)
     if standing.accuracy is None or standing.accuracy.n == 0:
         return figures
     window = Window(standing.accuracy.window_start, standing.accuracy.window_end)
@@ -69,6 +68,10 @@ def read_region(
         reference=tally(queries.outcomes(database, before), len(classes)),
         places=places_of(queries.cells(database, wanted, level), level),
     )
+
+
+def open_alerts_of(database: Database, model: str, region: str) -> list[Alert]:
+    return [each for each in alerts(database, "open", model) if each.region == region]
 
 
 def one_a_window(found: list[Finding]) -> list[Finding]:

@@ -50,9 +50,11 @@ async def overview(context: Context, standings: Standings, shown: Shown) -> pn.v
     table = Linked(context, margin=(0, 10))
     map_ = pn.pane.HoloViews(sizing_mode="stretch_both", min_height=320, linked_axes=False, margin=0)
     legend = markup("", margin=(4, 10))
+    words = markup("", margin=(8, 10, 0, 10))
     state: dict[str, Any] = {}
 
     def draw_table() -> None:
+        words.object = summary(standings, shown.level or 1)
         table.html = ranking(context, standings, shown)
 
     def draw_map() -> None:
@@ -106,7 +108,7 @@ async def overview(context: Context, standings: Standings, shown: Shown) -> pn.v
     draw_table()
     draw_map()
     left = pn.Column(
-        markup(summary(context, standings), margin=(8, 10, 0, 10)),
+        words,
         pn.Row(level, text, sizing_mode="stretch_width", margin=0),
         pn.Column(table, scroll="y-auto", sizing_mode="stretch_both", margin=0),
         sizing_mode="stretch_both", margin=0, styles={"flex": "1.35 1 0"},
@@ -128,28 +130,30 @@ def map_frame(plot: Any, element: Any) -> None:
     shown.js_on_change("inner_height", keep)
 
 
-def summary(context: Context, standings: Standings) -> str:
-    """How many regions are in trouble, how the whole stands, and which windows the figures are of."""
-    verdicts = [each.verdict for each in standings.by_id.values()]
-    counts = [f"{verdicts.count(each)} {each.value}" for each in (Verdict.CRITICAL, Verdict.WARNING)]
-    said = f"{len(verdicts)} regions: {', '.join(counts)}" if standings.windows else "Nothing judged"
+def summary(standings: Standings, level: int) -> str:
+    """How many regions are in trouble, how the whole stands, and which windows the figures are of, as HTML."""
+    if not standings.windows:
+        return (
+            '<div class="dm-words"><b>Nothing judged.</b> <span>No window within the chosen days had enough data. '
+            "Choose more days above.</span></div>"
+        )
+    verdicts = [each.verdict for each in standings.of_level(level)]
+    counts = ", ".join(f"{verdicts.count(each)} {each.value}" for each in (Verdict.CRITICAL, Verdict.WARNING))
     return (
-        f'<div class="dm-words"><b>{said}.</b> <span>The whole: {escape(sentence(standings.whole))}</span></div>'
-        f'<div class="dm-words"><span>{caption(context, standings)}</span></div>'
+        f'<div class="dm-words"><b>{len(verdicts)} regions: {counts}.</b> <span>{caption(standings)}</span></div>'
+        f'<div class="dm-words"><b>The whole:</b> <span>{escape(sentence(standings.whole))}</span></div>'
     )
 
 
-def caption(context: Context, standings: Standings) -> str:
+def caption(standings: Standings) -> str:
     """Which windows the figures are of, as labels come later than predictions."""
-    windows = standings.windows
-    if not windows:
-        return "No window within the chosen days has been judged with enough data. Choose more days above."
-    parts = []
-    for kind, name in (("accuracy", "Accuracy"), ("drift", "drift")):
-        if kind in windows:
-            parts.append(f"{name} of {days(windows[kind].start, windows[kind].end)}")
+    parts = [
+        f"{name} of {days(standings.windows[kind].start, standings.windows[kind].end)}"
+        for kind, name in (("accuracy", "accuracy"), ("drift", "drift"))
+        if kind in standings.windows
+    ]
     said = ", ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}: the last judged within the chosen days."
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def ranking(context: Context, standings: Standings, shown: Shown) -> str:

@@ -1,6 +1,7 @@
 """Two distributions of one figure: the window over the reference."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import holoviews as hv
 import numpy as np
@@ -43,9 +44,9 @@ def of_bins(name: str, reference: pd.DataFrame, current: pd.DataFrame, bins: Bin
 
     def counts(side: pd.Series) -> npt.NDArray[np.float64]:
         place = ((side.index.to_numpy(np.int64) - first) // joined).clip(0, bars - 1)
-        return np.bincount(place, weights=side.to_numpy(float), minlength=bars)
+        return np.bincount(place, weights=side.to_numpy(float), minlength=bars).astype(float)
 
-    edges = bins.origin + bins.width * (first + joined * np.arange(bars + 1))
+    edges = bins.origin + bins.width * (first + joined * np.arange(bars + 1, dtype=float))
     return Distribution(name, counts(before), counts(now), edges)
 
 
@@ -56,8 +57,8 @@ def of_categories(
     before, now = (side.dropna(subset="category").groupby("category")["n"].sum() for side in (reference, current))
     known = before.add(now, fill_value=0).sort_values(ascending=False).index[:MOST_BARS]
     written = tuple((names or {}).get(str(each), str(each)) for each in known)
-    sides = (side.reindex(known, fill_value=0).to_numpy(float) for side in (before, now))
-    return Distribution(name, *sides, names=written)
+    shown = [side.reindex(known, fill_value=0).to_numpy(float) for side in (before, now)]
+    return Distribution(name, shown[0], shown[1], names=written)
 
 
 def distribution_chart(found: Distribution) -> hv.Overlay:
@@ -72,7 +73,7 @@ def distribution_chart(found: Distribution) -> hv.Overlay:
     table = pd.DataFrame(
         {
             "left": edges[:-1] + inset, "bottom": 0.0, "right": edges[1:] - inset, "window": now, "reference": before,
-            "bar": list(found.names) or [f"{low:.4g} to {high:.4g}" for low, high in zip(edges, edges[1:], strict=False)],
+            "bar": list(found.names) or [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)],
         }
     )  # fmt: skip
     top = max(0.02, float(max(now.max(), before.max()))) * 1.08

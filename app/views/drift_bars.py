@@ -1,5 +1,7 @@
 """The figures of one region, ranked by drift."""
 
+from functools import partial
+
 import holoviews as hv
 import numpy as np
 import pandas as pd
@@ -11,10 +13,11 @@ from storage.records import Finding, Verdict
 ROW = 21  # pixels
 
 
-def drift_bars(drifts: list[Finding], chosen: str | None) -> hv.Overlay:
+def drift_bars(drifts: list[Finding], chosen: hv.DynamicMap) -> tuple[hv.DynamicMap, hv.DynamicMap]:
     """A bar a figure as long as its effect, the limit of what is usual as a tick, and the verdict's mark.
 
-    `drifts` in the order shown; `chosen` is the metric that is set off. The first element is tapped to choose.
+    `drifts` in the order shown; `chosen` sets off one of them (`chosen_bar`). The second of what is returned is
+    the part that is tapped, with one rectangle for each of `drifts`.
     """
     names = [each.metric.removeprefix("drift:") for each in drifts]
     effects = np.array([each.value or 0.0 for each in drifts])
@@ -28,7 +31,6 @@ def drift_bars(drifts: list[Finding], chosen: str | None) -> hv.Overlay:
             "usual": [number(value) for value in usual],
             "n": [count(each.n) for each in drifts],
             "verdict": [f"{MARKS[each.verdict]} {each.verdict.value}" for each in drifts],
-            "shade": [0.16 if each.metric == chosen else 0.0 for each in drifts],
         }
     )  # fmt: skip
     bars = pd.DataFrame(
@@ -48,22 +50,35 @@ def drift_bars(drifts: list[Finding], chosen: str | None) -> hv.Overlay:
     )  # fmt: skip
     corners = ["left", "bottom", "right", "top"]
     hover = [("", "@name"), ("", "@verdict"), ("effect", "@effect"), ("usual up to", "@usual"), ("n", "@n")]
-    return hv.Overlay(
+    tapped = hv.DynamicMap(
+        lambda: hv.Rectangles(rows, corners, ["name", "effect", "usual", "n", "verdict"]).opts(
+            color=REST, fill_alpha=0, line_alpha=0, tools=["tap"], hover_tooltips=hover, hover_fill_alpha=0.12,
+            hover_fill_color=REST, selection_fill_alpha=0, nonselection_fill_alpha=0,
+        )
+    )  # fmt: skip
+    drawn = hv.Overlay(
         [
-            hv.Rectangles(rows, corners, ["name", "effect", "usual", "n", "verdict", "shade"]).opts(
-                color=REST, fill_alpha="shade", line_alpha=0, tools=["tap"], hover_tooltips=hover,
-                hover_fill_alpha=0.12, hover_fill_color=REST,
-            ),
             hv.Rectangles(bars, corners, ["colour"]).opts(color="colour", alpha=0.85, line_alpha=0),
             hv.Segments(ticks, ["x0", "y0", "x1", "y1"]).opts(color=REST, line_width=2),
             hv.Labels(marks, ["x", "y"], ["mark", "colour"]).opts(text_color="colour", text_font_size="10px"),
         ]
-    ).opts(
+    )
+    plot = hv.Overlay([tapped, chosen, *(hv.DynamicMap(partial(_as_is, each)) for each in drawn)]).collate()
+    return plot.opts(
         hv.opts.Overlay(
             xlabel="effect", ylabel="", xlim=(0, top), ylim=(-len(drifts) + 0.4, 0.6), show_legend=False,
             yticks=[(float(place), name) for place, name in zip(y, names, strict=True)], **CHART,
         )
-    )  # fmt: skip
+    ), tapped  # fmt: skip
+
+
+def chosen_bar(place: int) -> hv.HSpan:
+    """Sets off the bar at `place`."""
+    return hv.HSpan(-place - 0.5, -place + 0.5).opts(color=REST, alpha=0.16, line_alpha=0)
+
+
+def _as_is(element: hv.Element) -> hv.Element:
+    return element
 
 
 def colour(verdict: Verdict) -> str:

@@ -8,13 +8,14 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from app.numbers import MARKS, count, number
-from app.views.choropleth import scaled
+from app.numbers import MARKS, MISSING, count, number
+from app.views.choropleth import MARKED, scaled
 from app.views.style import ACCENT, CHART
 from storage.records import Finding, Verdict
 
 LIMITS = (0.0, 0.5)  # of the effect; larger ones have the last colour
 ROW = 15  # pixels
+CORNERS = ["x0", "y0", "x1", "y1"]
 
 
 @dataclass(frozen=True)
@@ -62,40 +63,34 @@ def similar(effects: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return np.asarray(order, dtype=np.int64)
 
 
-def drift_heatmap(grid: Grid, chosen: tuple[int, int] | None, dark: bool) -> hv.Overlay:
-    """One cell a region and figure; the first element, row by row, is tapped to choose one."""
-    rows = []
-    for y, region in enumerate(grid.regions):
-        for x, metric in enumerate(grid.metrics):
-            each = grid.cells.get((region, metric))
-            rows.append((x - 0.5, -y - 0.5, x + 0.5, -y + 0.5, *_words(grid.rows[y], metric, each, dark)))
-    columns = ["x0", "y0", "x1", "y1", "region", "figure", "verdict", "effect", "n", "evidence", "size", "usual",
-               "colour", "mark", "ink"]  # fmt: skip
-    table = pd.DataFrame(rows, columns=columns)
-    marked = table[table["mark"] != ""]
+def heat_cells(grid: Grid, dark: bool) -> hv.Rectangles:
+    """One cell a region and figure, row by row; to be tapped."""
+    table = _table(grid, dark)
     hover = [
         ("", "@region, @figure"), ("", "@verdict"), ("effect", "@effect"), ("n", "@n"), ("evidence", "@evidence"),
         ("size", "@size"), ("usual", "@usual"),
     ]  # fmt: skip
-    line = "#1a1e23" if dark else "#ffffff"
-    outline = [] if chosen is None else [
-        (chosen[1] - 0.5, -chosen[0] - 0.5, chosen[1] + 0.5, -chosen[0] + 0.5)
-    ]  # fmt: skip
-    return hv.Overlay(
-        [
-            hv.Rectangles(table, columns[:4], columns[4:]).opts(
-                color="colour", line_color=line, line_width=0.6, tools=["tap"], hover_tooltips=hover,
-                selection_alpha=1, nonselection_alpha=1, hover_line_color=ACCENT,
-            ),
-            hv.Labels(((marked["x0"] + marked["x1"]) / 2, (marked["y0"] + marked["y1"]) / 2, marked["mark"],
-                       marked["ink"]), ["x", "y"], ["mark", "ink"]).opts(
-                text_color="ink", text_font_size="8px"
-            ),
-            hv.Rectangles(outline, ["x0", "y0", "x1", "y1"]).opts(
-                fill_alpha=0, line_color=ACCENT, line_width=2.5
-            ),
-        ]
-    ).opts(
+    return hv.Rectangles(table, CORNERS, [name for name in table if name not in CORNERS]).opts(
+        color="colour", line_color="#1a1e23" if dark else "#ffffff", line_width=0.6, tools=["tap"],
+        hover_tooltips=hover, selection_alpha=1, nonselection_alpha=1, hover_line_color=ACCENT,
+    )  # fmt: skip
+
+
+def chosen_cell(place: tuple[int, int] | None) -> hv.Rectangles:
+    """An outline around the cell in a row and column."""
+    cells = [] if place is None else [(place[1] - 0.5, -place[0] - 0.5, place[1] + 0.5, -place[0] + 0.5)]
+    return hv.Rectangles(cells, CORNERS).opts(fill_alpha=0, line_color=ACCENT, line_width=2.5)
+
+
+def drift_heatmap(grid: Grid, cells: hv.DynamicMap, chosen: hv.DynamicMap) -> hv.DynamicMap:
+    """`heat_cells` with a mark where the verdict is a warning or worse, the names around it, and `chosen_cell`."""
+    marked = [
+        (grid.metrics.index(metric), -grid.regions.index(region), MARKS[each.verdict])
+        for (region, metric), each in grid.cells.items()
+        if each.verdict in MARKED and region in grid.regions
+    ]
+    marks = hv.Labels(marked, ["x", "y"], "mark").opts(text_color="#ffffff", text_font_size="8px", text_align="center")
+    return hv.Overlay([cells, hv.DynamicMap(lambda: marks), chosen]).collate().opts(
         hv.opts.Overlay(
             xlabel="", ylabel="", xaxis="top", xrotation=40, show_legend=False,
             xlim=(-0.5, len(grid.metrics) - 0.5), ylim=(-len(grid.regions) + 0.5, 0.5),
@@ -105,6 +100,16 @@ def drift_heatmap(grid: Grid, chosen: tuple[int, int] | None, dark: bool) -> hv.
     )  # fmt: skip
 
 
+def _table(grid: Grid, dark: bool) -> pd.DataFrame:
+    rows = [
+        (x - 0.5, -y - 0.5, x + 0.5, -y + 0.5, *_words(grid.rows[y], metric, grid.cells.get((region, metric)), dark))
+        for y, region in enumerate(grid.regions)
+        for x, metric in enumerate(grid.metrics)
+    ]
+    names = ["region", "figure", "verdict", "effect", "n", "evidence", "size", "usual", "colour"]
+    return pd.DataFrame(rows, columns=[*CORNERS, *names])
+
+
 def _effect(finding: Finding | None) -> float:
     return 0.0 if finding is None or finding.value is None else finding.value
 
@@ -112,21 +117,19 @@ def _effect(finding: Finding | None) -> float:
 def _words(region: str, metric: str, finding: Finding | None, dark: bool) -> tuple[str, ...]:
     figure = metric.removeprefix("drift:")
     if finding is None:
-        return (region, figure, "not judged", "–", "–", "–", "–", "–", scaled(None, LIMITS, dark), "", "")
+        return region, figure, "not judged", MISSING, MISSING, MISSING, MISSING, MISSING, scaled(None, LIMITS, dark)
     details, verdict = finding.details, finding.verdict
     judged = verdict != Verdict.INSUFFICIENT
-    mark = MARKS[verdict] if verdict in (Verdict.WARNING, Verdict.CRITICAL) else ""
     reason = f" ({details['reason']})" if details.get("reason") else ""
+    usual = details.get("usual")
     return (
         region,
         figure,
         f"{MARKS[verdict]} {verdict.value}{reason}",
         number(finding.value),
-        count(finding.n),
-        f"adjusted p {number(details.get('p_adjusted'))}, below 0.05?",
-        f"{number(finding.value)}, at least {number(details.get('min_effect'))}?",
-        f"up to {number(details.get('usual'))}",
+        f"{count(finding.n)}, reference {count(details.get('n_reference') or 0)}",
+        f"adjusted p {number(details.get('p_adjusted'))} (below 0.05 counts)",
+        f"{number(finding.value)} (from {number(details.get('min_effect'))} on counts)",
+        "not known" if usual is None else f"up to {number(usual)} (above counts)",
         scaled(finding.value if judged else None, LIMITS, dark),
-        mark,
-        "#14171b" if dark and _effect(finding) > 0.3 else "#ffffff",
     )

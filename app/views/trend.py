@@ -1,6 +1,7 @@
 """A region over time, judged window by judged window."""
 
 from datetime import datetime
+from functools import partial
 
 import holoviews as hv
 import numpy as np
@@ -14,47 +15,17 @@ SHAPES = {Verdict.OK: "circle", Verdict.WARNING: "triangle", Verdict.CRITICAL: "
 
 
 def trend(
-    accuracy: list[Finding], confidence: list[Finding], chosen: Window | None, alerted: list[datetime]
-) -> hv.Overlay:
+    accuracy: list[Finding], confidence: list[Finding], spans: hv.DynamicMap, alerted: list[datetime]
+) -> hv.DynamicMap:
     """Accuracy with its band and reference, and mean confidence; a mark where it is a warning or worse.
 
-    `chosen`: the days that are selected, shaded. `alerted`: starts of windows on which an alert opened. The first
-    element is one rectangle a window, in the order of `windows_of`, to be tapped.
+    `spans`: what `window_spans` makes of the same findings. `alerted`: starts of windows on which an alert opened.
     """
-    judged = _points([each for each in accuracy if each.verdict != Verdict.INSUFFICIENT])
-    believed = _points([each for each in confidence if each.verdict != Verdict.INSUFFICIENT])
-    windows = windows_of(accuracy, confidence)
-    lowest = min([0.5, *judged["lower"].dropna()]) if len(judged) else 0.5
-    low = max(0.0, np.floor((lowest - 0.02) * 10) / 10)
-    by_window = {(each.window_start, each.window_end): each for each in accuracy}
-    means = {(each.window_start, each.window_end): each for each in confidence}
-    spans = pd.DataFrame(
-        {
-            "left": [each.start for each in windows], "bottom": low, "right": [each.end for each in windows],
-            "top": 1.02,
-            "days": [days(each.start, each.end) for each in windows],
-            "accuracy": [_said(by_window.get((each.start, each.end))) for each in windows],
-            "confidence": [_said(means.get((each.start, each.end))) for each in windows],
-            "shade": [0.18 if chosen is not None and _within(each, chosen) else 0.0 for each in windows],
-        }
-    )  # fmt: skip
-    for column in ("left", "right"):
-        spans[column] = pd.to_datetime(spans[column])
-    opened = [_middle(each) for each in windows if each.start in alerted]
-    flags = pd.DataFrame({"x0": opened, "y0": low, "x1": opened, "y1": 1.02})
-    for column in ("x0", "x1"):
-        flags[column] = pd.to_datetime(flags[column])
+    judged, believed = _points(accuracy), _points(confidence)
+    low = lowest(accuracy)
+    opened = [_middle(each) for each in windows_of(accuracy, confidence) if each.start in alerted]
     layers: list[hv.Element] = [
-        hv.Rectangles(spans, ["left", "bottom", "right", "top"], ["days", "accuracy", "confidence", "shade"]).opts(
-            color=REST,
-            fill_alpha="shade",
-            line_alpha=0,
-            tools=["tap"],
-            hover_fill_alpha=0.12,
-            hover_fill_color=REST,
-            hover_tooltips=[("", "@days"), ("accuracy", "@accuracy"), ("mean confidence", "@confidence")],
-        ),
-        hv.Segments(flags, ["x0", "y0", "x1", "y1"]).opts(
+        hv.Segments(_timed(pd.DataFrame({"x0": opened, "y0": low, "x1": opened, "y1": 1.02}), "x0", "x1")).opts(
             color=VERDICT_COLOURS[Verdict.CRITICAL], line_dash="dashed", line_width=1
         ),
         hv.Curve((judged["time"], judged["reference"]), "time", "accuracy").opts(
@@ -73,9 +44,42 @@ def trend(
                 marker=shape,
                 size=6 if verdict == Verdict.OK else 9,
                 color=ACCENT if verdict == Verdict.OK else VERDICT_COLOURS[verdict],
-            )  # fmt: skip
+            )
         )
-    return hv.Overlay(layers).opts(hv.opts.Overlay(xlabel="", ylabel="", ylim=(low, 1.02), show_legend=False, **CHART))
+    plot = hv.Overlay([spans, *(hv.DynamicMap(partial(_as_is, layer)) for layer in layers)]).collate()
+    return plot.opts(hv.opts.Overlay(xlabel="", ylabel="", ylim=(low, 1.02), show_legend=False, **CHART))
+
+
+def window_spans(accuracy: list[Finding], confidence: list[Finding], chosen: Window | None) -> hv.Rectangles:
+    """One rectangle a window, in the order of `windows_of`, to be tapped; those within `chosen` are shaded."""
+    by_window = {(each.window_start, each.window_end): each for each in accuracy}
+    means = {(each.window_start, each.window_end): each for each in confidence}
+    windows = windows_of(accuracy, confidence)
+    shaded = [chosen is not None and _within(each, chosen) for each in windows]
+    table = pd.DataFrame(
+        {
+            "left": [each.start for each in windows], "bottom": lowest(accuracy),
+            "right": [each.end for each in windows], "top": 1.02,
+            "days": [days(each.start, each.end) for each in windows],
+            "accuracy": [_said(by_window.get((each.start, each.end))) for each in windows],
+            "confidence": [_said(means.get((each.start, each.end))) for each in windows],
+            "shade": [0.18 if each else 0.0 for each in shaded],
+        }
+    )  # fmt: skip
+    return hv.Rectangles(
+        _timed(table, "left", "right"),
+        ["left", "bottom", "right", "top"],
+        ["days", "accuracy", "confidence", "shade"],
+    ).opts(
+        color=REST, fill_alpha="shade", line_alpha=0, tools=["tap"], hover_fill_alpha=0.12, hover_fill_color=REST,
+        hover_tooltips=[("", "@days"), ("accuracy", "@accuracy"), ("mean confidence", "@confidence")],
+    )  # fmt: skip
+
+
+def lowest(accuracy: list[Finding]) -> float:
+    """Where the axis begins: below every interval, and not above 0.5."""
+    bounds = _points(accuracy)["lower"].dropna()
+    return max(0.0, float(np.floor((min([0.5, *bounds]) - 0.02) * 10) / 10))
 
 
 def windows_of(*findings: list[Finding]) -> list[Window]:
@@ -103,17 +107,22 @@ def _said(finding: Finding | None) -> str:
 
 
 def _points(findings: list[Finding]) -> pd.DataFrame:
+    known = [each for each in findings if each.verdict != Verdict.INSUFFICIENT]
     table = pd.DataFrame(
         {
-            "time": [each.window_start + (each.window_end - each.window_start) / 2 for each in findings],
-            "value": [each.value for each in findings],
-            "lower": [each.lower for each in findings],
-            "upper": [each.upper for each in findings],
-            "reference": [each.reference for each in findings],
-            "verdict": pd.Series([each.verdict for each in findings], dtype=object),
+            "time": [_middle(Window(each.window_start, each.window_end)) for each in known],
+            "verdict": pd.Series([each.verdict for each in known], dtype=object),
         }
     )
-    table["time"] = pd.to_datetime(table["time"])
     for name in ("value", "lower", "upper", "reference"):
-        table[name] = table[name].astype(float)
-    return table
+        table[name] = np.array([getattr(each, name) for each in known], dtype=float)
+    return _timed(table, "time")
+
+
+def _timed(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """`table` with `columns` as times, also where it has no rows."""
+    return table.assign(**{name: pd.to_datetime(table[name]) for name in columns})
+
+
+def _as_is(element: hv.Element) -> hv.Element:
+    return element
