@@ -182,7 +182,8 @@ def start_report(
     """
     reference = reference_filter(database, model, window)
     current = filter_of(model, window, None)
-    if overlaps(reference, window, reference.version or ""):
+    among_reference = reference.version is None or queries.count(database, filter_of(model, window, reference.version))
+    if among_reference and overlaps(reference, window, reference.version or ""):
         return None
     sides = [queries.sample(database, side, REPORT_ROWS, REPORT_SEED) for side in (current, reference)]
     if not all(len(side) for side in sides):
