@@ -1,6 +1,7 @@
 """All findings of one window of a model."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -59,8 +60,12 @@ def reference_filter(database: Database, model: MonitoredModel, window: Window) 
     """The predictions that `window` is compared with."""
     reference = model.reference
     if reference.version is not None:
-        whole = queries.time_extent(database, model.name) or window
-        return Filter(model.name, version=reference.version, start=whole.start, end=whole.end)
+        rows = Filter(model.name, version=reference.version)
+        days = queries.outcomes_by_day(database, rows)["day"]
+        if days.empty:
+            return replace(rows, start=window.start, end=window.end)
+        first, last = (pd.Timestamp(day).to_pydatetime() for day in (days.min(), days.max()))
+        return replace(rows, start=first, end=last + timedelta(days=1))
     if reference.trailing is not None:
         return Filter(model.name, start=reference.trailing.after(window.start, -1), end=window.start)
     assert reference.from_ is not None

@@ -149,6 +149,11 @@ def test_a_province_new_to_the_model_is_held_against_the_whole_reference(finding
         assert (found["reference"], found["verdict"]) == (whole, "critical")
 
 
+def test_evidently_reports_on_every_year_but_that_of_the_reference(findings: pd.DataFrame) -> None:
+    reported = findings[findings["metric"] == "evidently_drifted_share"]
+    assert set(reported["year"]) == {2008, 2011, 2015, 2017, 2018}
+
+
 def test_clouds_stay_missing_and_are_no_value(findings: pd.DataFrame, fields: pd.DataFrame) -> None:
     chosen = fields[(fields["region"] == "Fergana") & (fields["year"] == 2018)]
     for feature in ("ndvi_001", "ndvi_193", "ndvi_353"):
