@@ -32,7 +32,8 @@ def page(context: Context) -> pn.viewable.Viewable:
         sizing_mode="stretch_both", margin=0,
     )  # fmt: skip
     right = pn.Column(
-        troubles["charts"], charts.words, drawn, charts.figures, chart("calibration"), chart("confidence"), chart("errors"),
+        troubles["charts"], charts.words, drawn, charts.figures,
+        chart("calibration"), chart("confidence"), chart("errors"),
         sizing_mode="stretch_height", width=390, scroll="y-auto", margin=0,
     )  # fmt: skip
 

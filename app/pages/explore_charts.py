@@ -19,9 +19,10 @@ from app.views.figures import selection_figures
 from app.views.tally import Tally, tally
 from app.views.timeline import timeline
 from app.wiring import brush_confidence, brush_days
-from storage.catalog import class_names
+from storage.catalog import class_names, stored_model
 from storage.database import Database
 from storage.queries import Filter, extent, outcomes, outcomes_by_day
+from storage.regions import region_set
 
 NAMES = ("calibration", "confidence", "errors", "timeline")
 
@@ -74,6 +75,7 @@ class Sums:
     selected: Tally
     spread: Tally
     days: pd.DataFrame
+    region: str | None
 
 
 def read_sums(database: Database, selection: Selection) -> Sums:
@@ -87,10 +89,17 @@ def read_sums(database: Database, selection: Selection) -> Sums:
     selected = sums(wanted)
     spread = selected if wanted.confidence is None else sums(replace(wanted, confidence=None))
     days = outcomes_by_day(database, replace(wanted, start=None, end=None))
-    return Sums(classes, sums(whole(selection)), selected, spread, days)
+    return Sums(classes, sums(whole(selection)), selected, spread, days, region_name(database, selection))
 
 
-def words(selection: Selection, found: Sums, region: str | None = None) -> str:
+def region_name(database: Database, selection: Selection) -> str | None:
+    regions = stored_model(database, selection.model).regions
+    if selection.region is None or regions is None:
+        return None
+    return region_set(database, regions).by_id(selection.region).name
+
+
+def words(selection: Selection, found: Sums) -> str:
     """What is selected, said in words, as HTML."""
     parts = []
     if selection.box is not None:
@@ -98,7 +107,7 @@ def words(selection: Selection, found: Sums, region: str | None = None) -> str:
     elif selection.view is not None and found.selected.n < found.whole.n:
         parts.append("map in sight")
     if selection.region is not None:
-        parts.append(escape(region or selection.region))
+        parts.append(escape(found.region or selection.region))
     if selection.classes:
         parts.append(escape(", ".join(selection.classes)))
     if selection.confidence is not None:

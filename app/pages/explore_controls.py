@@ -15,7 +15,6 @@ from storage.regions import Region, region_set
 LOW = {
     "& .MuiInputBase-root": {"minHeight": "31px", "height": "31px"},
     "& .MuiSelect-select": {"padding": "4px 14px !important"},
-    "& .MuiInputLabel-root:not(.MuiInputLabel-shrink)": {"transform": "translate(14px, 5px) !important"},
 }
 EVERYWHERE = "All regions"
 
@@ -24,15 +23,15 @@ def controls(context: Context) -> tuple[pn.Row, pn.Row]:
     """A row of widgets, kept equal to the Selection in both directions; and a row that gives up what was drawn."""
     selection = context.selection
     layer = pmui.Select(
-        label="Layer", options={item.label: key for key, item in LAYERS.items()}, size="small", width=140, margin=(8, 5)
+        label="Layer", options={item.label: key for key, item in LAYERS.items()}, size="small", width=150, margin=(8, 5)
     )
     classes = pmui.MultiChoice(
-        label="Predicted class",
+        label="",
         options=[],
         visual_size="small",
         width=150,
         margin=(8, 5),
-        placeholder="all",
+        placeholder="All classes",
         chip=False,
         sx=LOW,
     )

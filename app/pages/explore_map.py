@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import panel as pn
+import shapely
 from bokeh.models import CustomJS
 
 from app.context import Context, fetch
@@ -53,10 +54,15 @@ class Ground:
     region_ids: list[str] = field(default_factory=list)
     boundaries: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, dtype=object))
 
-    @property
-    def home(self) -> Box:
-        """The first look: the model's extent with a margin, never narrower than 500 m."""
-        xmin, ymin, xmax, ymax = self.extent
+    def place(self, region: str | None) -> int | None:
+        """Where `region` is in `boundaries`."""
+        return self.region_ids.index(region) if region in self.region_ids else None
+
+    def look(self, region: str | None) -> Box:
+        """The first look: the region or, without one, the model's extent, with a margin; at least 500 m wide."""
+        place = self.place(region)
+        found = self.extent if place is None else shapely.bounds(self.boundaries[place])
+        xmin, ymin, xmax, ymax = (float(edge) for edge in found)
         least = max(0.0, 500 - max(xmax - xmin, ymax - ymin)) / 2
         return grown((xmin - least, ymin - least, xmax + least, ymax + least), 0.04)
 
@@ -91,11 +97,11 @@ class Map:
             self.ground = await fetch(read_ground, database, selection.model)
             self.pipes, self.drawn = {}, None
         ground, layer, dark = self.ground, LAYERS[selection.layer], self.context.theme.dark
-        view = selection.view or ground.home
+        view = selection.view or ground.look(selection.region)
         wanted = replace(kept(selection), bounds=grown(view, 0.12))
         table, level, rows = await fetch(read_cells, database, wanted, layer, view)
         pixel = (view[2] - view[0]) / PIXELS
-        chosen = ground.region_ids.index(selection.region) if selection.region in ground.region_ids else None
+        chosen = ground.place(selection.region)
         elements = {
             "cells": layer_image(layer, table if rows is None else table.iloc[:0], level, ground.classes, dark),
             "points": points_of(_no_rows() if rows is None else rows, ground.classes),
@@ -160,12 +166,12 @@ class Map:
             ranges[1].update(start=view[1], end=view[3])
 
     def is_home(self, view: Box) -> bool:
-        """Whether `view` shows the first look: all of the extent, and not much around it."""
+        """Whether `view` shows the first look, and not much around it."""
         assert self.ground is not None
-        home = self.ground.home
-        width, height = home[2] - home[0], home[3] - home[1]
-        close = view[2] - view[0] < 4 * max(width, height) and view[3] - view[1] < 4 * max(width, height)
-        return close and contains(view, self.ground.extent)
+        look = self.ground.look(self.context.selection.region)
+        size = max(look[2] - look[0], look[3] - look[1])
+        close = max(view[2] - view[0], view[3] - view[1]) < 4 * size
+        return close and contains(view, grown(look, -0.03))
 
 
 def read_cells(

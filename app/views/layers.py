@@ -195,7 +195,7 @@ def points_of(rows: pd.DataFrame, classes: list[str]) -> hv.Points:
         }
     )  # fmt: skip
     return hv.Points(table, ["x", "y"], [name for name in table if name not in ("x", "y")]).opts(
-        color="colour", line_color="ring", line_width="width", size=9, apply_ranges=False,
+        color="colour", line_color="ring", line_width="width", size=9 if len(rows) <= 300 else 6, apply_ranges=False,
         nonselection_alpha=1, selection_alpha=1,
         hover_tooltips=[
             ("id", "@id"), ("predicted", "@predicted"), ("label", "@label"),

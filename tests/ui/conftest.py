@@ -21,7 +21,7 @@ from storage.ingest import ingest_file
 from tests.ui.watched import write_watched
 from tests.ui.world import write_world
 
-SECONDS = 20
+SECONDS = 40
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from storage.queries import Filter, outcomes
 from tests.ui.conftest import Served, Visit
 from tests.ui.world import CLASSES
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=40_000)
 pytestmark = pytest.mark.ui
 
 

@@ -45,9 +45,12 @@ def story() -> pa.Table:
 
 
 def write_refused(folder: Path) -> Path:
-    """A file of which every row is refused, with markup in its name and in what it holds."""
+    """A file of which every row is refused for one of two reasons, with markup in its name and its classes."""
     path = folder / REFUSED_FILE
-    rows = "".join(f"r{i},2026-03-03,{999 if i % 13 == 0 else 65},39,{SCRIPT},0.1,1,A\n" for i in range(REFUSED))
+    rows = "".join(
+        f"r{i},2026-03-03,999,39,wheat,0.1,1,A\n" if i % 13 == 12 else f"r{i},2026-03-03,65,39,{SCRIPT},0.1,1,A\n"
+        for i in range(REFUSED)
+    )
     path.write_text(f"id,time,lon,lat,predicted,ndvi,rain,sensor\n{rows}")
     return path
 
