@@ -88,7 +88,7 @@ def bar(context: Context, models: list[str]) -> pn.Row:
         badge.content = len(await fetch(alerts, context.database, state="open"))
 
     pn.state.onload(count)
-    pn.state.add_periodic_callback(count, period=BELL_SECONDS * 1000)
+    pn.state.add_periodic_callback(lambda: pn.state.execute(count), period=BELL_SECONDS * 1000)
     return pn.Row(model, version, window, pn.Spacer(sizing_mode="stretch_width"), badge, sizing_mode="stretch_width")
 
 

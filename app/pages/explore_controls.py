@@ -11,11 +11,6 @@ from storage.catalog import class_names, stored_model
 from storage.database import Database
 from storage.regions import Region, region_set
 
-# As low as its neighbours.
-LOW = {
-    "& .MuiInputBase-root": {"minHeight": "31px", "height": "31px"},
-    "& .MuiSelect-select": {"padding": "4px 14px !important"},
-}
 EVERYWHERE = "All regions"
 
 
@@ -26,14 +21,13 @@ def controls(context: Context) -> tuple[pn.Row, pn.Row]:
         label="Layer", options={item.label: key for key, item in LAYERS.items()}, size="small", width=150, margin=(8, 5)
     )
     classes = pmui.MultiChoice(
-        label="",
+        label="Predicted class",
         options=[],
         visual_size="small",
         width=150,
         margin=(8, 5),
         placeholder="All classes",
         chip=False,
-        sx=LOW,
     )
     region = pmui.Select(label="Region", options={}, size="small", width=170, margin=(8, 5), searchable=True)
     reset = pmui.IconButton(icon="restart_alt", size="small", margin=(8, 2), description="Give up every filter")

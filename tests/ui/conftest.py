@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from app.workspace import Workspace
 from monitoring.configuration import load_configuration
 from storage.ingest import ingest_file
+from tests.ui.drifted import write_drifted
 from tests.ui.watched import write_watched
 from tests.ui.world import write_world
 
@@ -69,6 +70,17 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server over the small world after six weeks of monitoring, with alerts, runs and refused rows."""
     folder = tmp_path_factory.mktemp("watched")
     configuration = write_watched(folder / "served")
+    shutil.copytree(folder / "served", folder / "asked")
+    copy = load_configuration(folder / "asked" / configuration.name)
+    with running(configuration, folder / "server.log") as url, Workspace(copy) as workspace:
+        yield Served(url, workspace)
+
+
+@pytest.fixture(scope="session")
+def drifted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server over the small world in which one district drifts and fails, judged and with Evidently's reports."""
+    folder = tmp_path_factory.mktemp("drifted")
+    configuration = write_drifted(folder / "served")
     shutil.copytree(folder / "served", folder / "asked")
     copy = load_configuration(folder / "asked" / configuration.name)
     with running(configuration, folder / "server.log") as url, Workspace(copy) as workspace:
@@ -132,6 +144,37 @@ def look(browser: Browser, watched: Served) -> Iterator[Visit]:
     yield visit
     context.close()
     assert visit.complaints == []
+
+
+@pytest.fixture
+def seen(browser: Browser, drifted: Served) -> Iterator[Visit]:
+    """As `visit`, of the world that drifts."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    visit = new_visit(context, drifted.url)
+    yield visit
+    context.close()
+    assert visit.complaints == []
+
+
+SPOT = """([column, x, y]) => {
+  for (const document of Bokeh.documents) {
+    for (const figure of document.all_models) {
+      const columns = figure.type === "Figure" ? figure.renderers.map(each => each.data_source?.columns() ?? []) : []
+      const view = columns.flat().includes(column) ? Bokeh.index.find_one(figure) : null
+      if (view != null) {
+        const canvas = view.canvas_view.el.getBoundingClientRect()
+        return [canvas.x + view.frame.x_scale.compute(x), canvas.y + view.frame.y_scale.compute(y)]
+      }
+    }
+  }
+}"""
+
+
+def tap(page: Page, column: str, x: float, y: float) -> None:
+    """Click the point x, y, in the chart's own units, of the chart that is drawn from a column of this name."""
+    spot = page.evaluate(SPOT, [column, x, y])
+    assert spot is not None, f"no chart with the column {column}"
+    page.mouse.click(*spot)
 
 
 def new_visit(context: BrowserContext, url: str) -> Visit:

@@ -1,6 +1,7 @@
 """Explore in a real browser: what is drawn, and that map and charts narrow each other."""
 
 import re
+from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -20,7 +21,10 @@ pytestmark = pytest.mark.ui
 def opened(visit: Visit, served: Served, query: str = "") -> Page:
     visit.page.goto(served.url + query)
     expect(figure(visit.page, "accuracy")).to_be_visible()
-    expect(visit.page.locator(".bk-Figure").first).to_be_visible()
+    expect(visit.page.locator(".bk-Figure")).to_have_count(5)
+    expect(visit.page).to_have_url(re.compile("model=crops"))
+    # The plots settle their sizes once they are all there.
+    visit.page.wait_for_timeout(1000)
     return visit.page
 
 
@@ -60,7 +64,6 @@ def drag(page: Page, box: dict[str, float], start: tuple[float, float], end: tup
 def test_the_first_look_is_complete(visit: Visit, served: Served) -> None:
     page = opened(visit, served)
     expect(figure(page, "accuracy")).to_have_text(expected(served), use_inner_text=True)
-    assert page.locator(".bk-Figure").count() == 5
     assert keys(page) == {"model": "crops"}
 
 
@@ -104,8 +107,6 @@ def test_brushing_confidence_changes_the_figures(visit: Visit, served: Served) -
 
 
 def test_an_address_opens_region_and_window(visit: Visit, served: Served) -> None:
-    from datetime import datetime
-
     page = opened(visit, served, "?model=crops&start=2026-03-09&end=2026-03-23&region=d10&layer=density")
     window = {"start": datetime(2026, 3, 9), "end": datetime(2026, 3, 23)}
     expect(figure(page, "accuracy")).to_have_text(expected(served, region="d10", **window), use_inner_text=True)
