@@ -1,5 +1,6 @@
 """One region: how it stands and since when, what changed, and where its errors are."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -37,16 +38,19 @@ async def page(context: Context, standings: Standings) -> pn.viewable.Viewable:
         back = Linked(context, f'<div class="dm-empty">{back_link(context)}</div>')
         return empty_state("No such region", f"The model's regions have no '{selection.region}'.", back)
     alerts = await fetch(open_alerts_of, context.database, selection.model, standing.region.id)
-    charts = pn.Column(waiting(230), waiting(330), sizing_mode="stretch_width", margin=0)
+    charts = pn.Column(waiting(230), waiting(330), waiting(260), sizing_mode="stretch_width", margin=0)
 
     async def draw() -> None:
         try:
             found = await fetch(read_region, context.database, context.configuration, selection, standing)
-            charts.objects = [
-                row(over_time(context, found, alerts), calibration(found)),
-                row(*drift(context, standing), errors(context, found)),
-                row(*worst_places(context, standing, found), *parts(context, standings, standing)),
+            rows: list[Callable[[], list[pn.Column]]] = [
+                lambda: [over_time(context, found, alerts), calibration(found)],
+                lambda: [*drift(context, standing), errors(context, found)],
+                lambda: [*worst_places(context, standing, found), *parts(context, standings, standing)],
             ]
+            for place, build in enumerate(rows):
+                charts[place] = pn.Row(*build(), sizing_mode="stretch_width", margin=0)
+                await asyncio.sleep(0.01)  # so that it is sent, and seen, before the next is built
         except Exception as error:
             charts.objects = [error_card(error)]
 
@@ -55,10 +59,6 @@ async def page(context: Context, standings: Standings) -> pn.viewable.Viewable:
         Linked(context, heading(context, standings, standing, alerts), margin=(8, 12, 0, 12)), charts,
         sizing_mode="stretch_both", scroll="y-auto", margin=0,
     )  # fmt: skip
-
-
-def row(*cards: pn.Column) -> pn.Row:
-    return pn.Row(*cards, sizing_mode="stretch_width", margin=0)
 
 
 def back_link(context: Context) -> str:
@@ -198,7 +198,8 @@ def worst_places(context: Context, standing: Standing, found: RegionFigures) -> 
     ids = list(found.geometries["id"])
     view = grown(found.box, 0.08)
     pixel = (view[2] - view[0]) / 400
-    lines = outlines(in_metres(found.geometries), ids.index(standing.region.id), view, pixel)
+    boundary = in_metres(found.geometries.iloc[[ids.index(standing.region.id)]])
+    lines = outlines(boundary, 0, view, pixel)
     plot = hv.Overlay([land(view, pixel), place_cells(found.places, len(wrong), context.theme.dark), lines]).collate()
     plot = plot.opts(
         hv.opts.Overlay(
