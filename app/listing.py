@@ -1,6 +1,6 @@
 """A list whose rows can be chosen with the mouse or the keyboard, and the turning of its pages."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from html import escape
 from typing import Any
 
@@ -68,7 +68,7 @@ def row(key: str, cells: Iterable[tuple[str, str]]) -> str:
 class Pager:
     """Buttons to the page before and after; `turn` shows the rows from `start` on."""
 
-    def __init__(self, size: int, turn: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, size: int, turn: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.size = size
         self.start = 0
         self.turn = turn

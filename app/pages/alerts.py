@@ -203,5 +203,5 @@ def page(context: Context) -> pn.viewable.Viewable:
     follow(context, "alerts", ["page"], shown.refresh, failed)
     follow(context, "alerts", ["page", "alert"], shown.detail.refresh, shown.detail.failed)
     context.selection.param.watch(lambda event: shown.listing.param.update(chosen=event.new or ""), "alert")
-    pn.state.add_periodic_callback(look_again, period=REFRESH_SECONDS * 1000)
+    pn.state.add_periodic_callback(lambda: pn.state.execute(look_again), period=REFRESH_SECONDS * 1000)
     return shown.view()

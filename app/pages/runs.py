@@ -267,5 +267,5 @@ def page(context: Context) -> pn.viewable.Viewable:
             await shown.refresh()
 
     follow(context, "runs", ["page", "model"], shown.refresh, shown.failed)
-    pn.state.add_periodic_callback(look_again, period=REFRESH_SECONDS * 1000)
+    pn.state.add_periodic_callback(lambda: pn.state.execute(look_again), period=REFRESH_SECONDS * 1000)
     return shown.view()

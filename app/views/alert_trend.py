@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import holoviews as hv
 import numpy as np
 import pandas as pd
+from bokeh.models import DatetimeTicker
 
 from app.numbers import VERDICT_COLOURS
 from app.views.style import ACCENT, GUIDE, chart
@@ -79,16 +80,28 @@ def alert_trend(alert: Alert, findings: Sequence[Finding]) -> hv.Overlay:
                 "low": low,
                 "high": high,
                 "top": high - (high - low) * 0.07,
-                "text": [f"{word} " for _, word in moments],
+                "text": [word for _, word in moments],
             }
         )
         layers.append(
             hv.Segments(marks, ["time", "low", "time", "high"]).opts(color=GUIDE, line_width=1.2, line_dash="dotted")
         )
-        layers.append(
-            hv.Labels(marks, ["time", "top"], "text").opts(text_font_size="10px", text_color=GUIDE, text_align="right")
-        )
-    return chart(layers, height=HEIGHT, xlabel="", ylabel="", xlim=(first, end), ylim=(low, high))
+        # To the outside of the line, so that the words of two near ones do not meet.
+        for word, side in (("opened", "right"), ("closed", "left")):
+            layers.append(
+                hv.Labels(marks[marks["text"] == word], ["time", "top"], "text").opts(
+                    text_font_size="10px", text_color=GUIDE, text_align=side
+                )
+            )
+    return chart(
+        layers,
+        height=HEIGHT,
+        xlabel="",
+        ylabel="",
+        xticks=DatetimeTicker(desired_num_ticks=5),
+        xlim=(first, end),
+        ylim=(low, high),
+    )
 
 
 def _moments(alert: Alert, first: datetime, last: datetime) -> list[tuple[datetime, str]]:
