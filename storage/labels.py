@@ -20,6 +20,8 @@ from storage.staging import columns_of, stage
 from storage.validation import Layout, label_columns, literal, reason
 
 STAGED = ("staged", "judged", "labelling", "relabelled")
+# What of a prediction the roll-ups of regions and cells sum and group by.
+SUMMED = "id, model, version, predicted_at, x, y, region, predicted, stored.label, confidence, entropy, area_m2"
 UNKNOWN_ID = "no prediction with this id"
 
 
@@ -91,7 +93,7 @@ def _judge_by_predictions(connection: duckdb.DuckDBPyConnection, model: str) -> 
             SELECT id, max_by(label, place) AS new_label, max_by(labelled_at, place) AS new_labelled_at
             FROM judged WHERE reason IS NULL GROUP BY id
         )
-        SELECT stored.*, new_label, coalesce(new_labelled_at, now()::TIMESTAMP) AS new_labelled_at
+        SELECT {SUMMED}, new_label, coalesce(new_labelled_at, now()::TIMESTAMP) AS new_labelled_at
         FROM prediction AS stored JOIN last USING (id)
         WHERE stored.model = {literal(model)} AND stored.label IS DISTINCT FROM new_label
     """)
