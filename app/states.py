@@ -1,10 +1,12 @@
 """What stands in a view's place when it has nothing to show: waiting, empty, failed."""
 
 import logging
+import shlex
 import uuid
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import panel as pn
 import panel_material_ui as pmui
@@ -48,15 +50,14 @@ def error_card(error: Exception) -> pmui.Alert:
 def first_steps(model: str, api_url: str = "http://localhost:8000") -> pn.Column:
     """Three ways to send the first predictions of `model`, to copy."""
     ways = {
-        "A file": f"driftmap ingest predictions.parquet --model {model}",
-        "A folder": f"driftmap ingest predictions/ --model {model}",
-        "HTTP": f"curl --data-binary @predictions.parquet {api_url}/models/{model}/predictions",
+        "A file": f"driftmap ingest predictions.parquet --model {shlex.quote(model)}",
+        "A folder": f"driftmap ingest predictions/ --model {shlex.quote(model)}",
+        "HTTP": f"curl -H 'Content-Type: text/csv' --data-binary @predictions.csv "
+        f"{api_url}/models/{quote(model)}/predictions",
     }
     copy = "navigator.clipboard.writeText(this.previousSibling.textContent);this.textContent='Copied'"
     button = f'<button type="button" class="dm-copy" onclick="{copy}">Copy</button>'
-    rows = "".join(
-        f"<dt>{name}</dt><dd><code>{escape(command)}</code>{button}</dd>" for name, command in ways.items()
-    )
+    rows = "".join(f"<dt>{name}</dt><dd><code>{escape(command)}</code>{button}</dd>" for name, command in ways.items())
     return empty_state(
         "No predictions yet",
         f"Send the first predictions of {model} in one of three ways.",
