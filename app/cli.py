@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,21 @@ app = typer.Typer(
 )
 alerts = typer.Typer(help="Alerts that runs opened.", no_args_is_help=True)
 app.add_typer(alerts, name="alerts")
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"driftmap {version('driftmap')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Where a geospatial model is wrong, since when, and what changed."""
 
 
 def moment(text: str) -> str:

@@ -130,6 +130,11 @@ class Configuration(Strict):
     api_token: str | None = None
     folder: Path = Field(default=Path(), exclude=True)
 
+    @field_validator("api_token", mode="before")
+    @classmethod
+    def _no_empty_token(cls, token: Any) -> Any:
+        return token or None  # an empty variable must not open the door
+
     @field_validator("models", mode="before")
     @classmethod
     def _named(cls, models: Any) -> Any:

@@ -162,3 +162,11 @@ def test_elsewhere_a_token_is_needed(workspace: Workspace, host: str) -> None:
     with pytest.raises(InvalidConfigurationError, match="DRIFTMAP_API_TOKEN"):
         check_reachable(workspace.configuration, host)
     check_reachable(workspace.configuration.model_copy(update={"api_token": "t"}), host)
+
+
+def test_an_empty_token_is_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "driftmap.yaml").write_text("{}")
+    monkeypatch.setenv("DRIFTMAP_API_TOKEN", "")
+    configuration = load_configuration(tmp_path / "driftmap.yaml")
+    with pytest.raises(InvalidConfigurationError, match="API_TOKEN"):
+        check_reachable(configuration, "0.0.0.0")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,7 @@ def test_the_starter_is_plain_yaml() -> None:
     from app.starter import STARTER
 
     assert set(yaml.safe_load(STARTER)) == {"database", "url", "models"}
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"driftmap {version('driftmap')}\n"
