@@ -127,7 +127,10 @@ async def build(context: Context, shown: Shown, again: Callable[[], Coroutine[An
     detail = Detail(context, "drift")
     outline = hv.streams.Pipe(data=chosen_cell(None))
     cells = hv.DynamicMap(partial(heat_cells, grid, context.theme.dark))
-    heatmap = chart(drift_heatmap(grid, cells, hv.DynamicMap(_as_sent, streams=[outline])), 110 + ROW * len(grid.rows))
+    heatmap = chart(
+        drift_heatmap(grid, cells, hv.DynamicMap(_as_sent, streams=[outline]), context.theme.dark),
+        110 + ROW * len(grid.rows),
+    )
 
     def choose(region: str | None, metric: str | None) -> None:
         place = first_place(grid, region, metric)

@@ -175,7 +175,7 @@ def ranking(context: Context, standings: Standings, shown: Shown) -> str:
     head = "".join(
         f'<th data-sort="{kind}" data-first="{first}" tabindex="0">{name}</th>' for name, kind, first in heads
     )
-    return f'<table class="dm-table"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return f'<table class="dm-table dm-ranking"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
 
 def row(context: Context, standings: Standings, each: Standing, parent: str) -> str:

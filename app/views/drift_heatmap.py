@@ -82,14 +82,14 @@ def chosen_cell(place: tuple[int, int] | None) -> hv.Rectangles:
     return hv.Rectangles(cells, CORNERS).opts(fill_alpha=0, line_color=ACCENT, line_width=2.5)
 
 
-def drift_heatmap(grid: Grid, cells: hv.DynamicMap, chosen: hv.DynamicMap) -> hv.DynamicMap:
+def drift_heatmap(grid: Grid, cells: hv.DynamicMap, chosen: hv.DynamicMap, dark: bool) -> hv.DynamicMap:
     """`heat_cells` with a mark where the verdict is a warning or worse, the names around it, and `chosen_cell`."""
     marked = [
-        (grid.metrics.index(metric), -grid.regions.index(region), MARKS[each.verdict])
+        (grid.metrics.index(metric), -grid.regions.index(region), MARKS[each.verdict], _ink(each, dark))
         for (region, metric), each in grid.cells.items()
         if each.verdict in MARKED and region in grid.regions
     ]
-    marks = hv.Labels(marked, ["x", "y"], "mark").opts(text_color="#ffffff", text_font_size="8px", text_align="center")
+    marks = hv.Labels(marked, ["x", "y"], ["mark", "ink"]).opts(text_color="ink", text_font_size="8px")
     return hv.Overlay([cells, hv.DynamicMap(lambda: marks), chosen]).collate().opts(
         hv.opts.Overlay(
             xlabel="", ylabel="", xaxis="top", xrotation=40, show_legend=False,
@@ -108,6 +108,12 @@ def _table(grid: Grid, dark: bool) -> pd.DataFrame:
     ]
     names = ["region", "figure", "verdict", "effect", "n", "evidence", "size", "usual", "colour"]
     return pd.DataFrame(rows, columns=[*CORNERS, *names])
+
+
+def _ink(finding: Finding, dark: bool) -> str:
+    """A colour that is legible on the cell of `finding`: large effects are light on dark, and dark on light."""
+    large = _effect(finding) > LIMITS[1] * 0.6
+    return "#14171b" if large == dark else "#ffffff"
 
 
 def _effect(finding: Finding | None) -> float:

@@ -60,11 +60,11 @@ def test_a_click_on_a_cell_shows_its_distributions(seen: Visit, drifted: Served)
 def test_another_window_can_be_chosen(seen: Visit, drifted: Served) -> None:
     page = opened(seen, drifted, f"&region={FAILING}")
     page.get_by_label("Window").click()
-    page.get_by_role("option", name="6–12 Apr 2026").click()
+    page.get_by_role("menuitem", name="6–12 Apr 2026").click()
     finding = shown(drifted, 5).cells[FAILING, "drift:ndvi"]
     expect(page.locator(".dm-reasons")).to_contain_text(number(finding.value))
     page.get_by_label("Level").click()
-    page.get_by_role("option", name="1 (4)").click()
+    page.get_by_role("menuitem", name="1 (4)").click()
     expect(page.get_by_text("of 20 pairs")).to_be_visible()
 
 
