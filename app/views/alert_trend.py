@@ -79,20 +79,17 @@ def alert_trend(alert: Alert, findings: Sequence[Finding]) -> hv.Overlay:
                 "time": [moment for moment, _ in moments],
                 "low": low,
                 "high": high,
-                "top": high - (high - low) * 0.07,
-                "text": [word for _, word in moments],
+                # One below the other, so that the words of two near ones do not meet.
+                "top": [high - (high - low) * (0.07 if word == "opened" else 0.18) for _, word in moments],
+                "text": [f"{word} " for _, word in moments],
             }
         )
         layers.append(
             hv.Segments(marks, ["time", "low", "time", "high"]).opts(color=GUIDE, line_width=1.2, line_dash="dotted")
         )
-        # To the outside of the line, so that the words of two near ones do not meet.
-        for word, side in (("opened", "right"), ("closed", "left")):
-            layers.append(
-                hv.Labels(marks[marks["text"] == word], ["time", "top"], "text").opts(
-                    text_font_size="10px", text_color=GUIDE, text_align=side
-                )
-            )
+        layers.append(
+            hv.Labels(marks, ["time", "top"], "text").opts(text_font_size="10px", text_color=GUIDE, text_align="right")
+        )
     return chart(
         layers,
         height=HEIGHT,
