@@ -6,8 +6,9 @@ import panel as pn
 
 from app.context import Context, fetch
 from app.distributions import read_distribution
+from app.linked import Linked, link
 from app.numbers import MISSING, count, days, mark, number, strong
-from app.states import error_card, markup, waiting
+from app.states import error_card, waiting
 from app.views.distribution import distribution_chart
 from storage.records import Finding, Verdict
 
@@ -19,13 +20,15 @@ class Detail:
 
     def __init__(self, context: Context, page: str) -> None:
         self.context = context
+        self.page = page
         self.view = pn.Column(sizing_mode="stretch_width", margin=0)
         self.shown: Finding | None = None
 
     def show(self, finding: Finding) -> None:
         """Show `finding`; its distributions follow."""
         self.shown = finding
-        self.view.objects = [markup(reasons(finding), margin=(2, 12)), waiting(HEIGHT)]
+        way = "" if self.page == "regions" else region_way(self.context, finding)
+        self.view.objects = [Linked(self.context, reasons(finding) + way, margin=(2, 12)), waiting(HEIGHT)]
         pn.state.execute(self.draw)
 
     async def draw(self) -> None:
@@ -41,6 +44,14 @@ class Detail:
         except Exception as error:
             below = error_card(error)
         self.view.objects = [self.view[0], below]
+
+
+def region_way(context: Context, finding: Finding) -> str:
+    """The way to the region of `finding`, as HTML."""
+    if finding.region is None:
+        return ""
+    href = escape(link(context.selection, page="regions", region=finding.region))
+    return f'<div class="dm-words"><a href="{href}">{escape(finding.region_name or finding.region)} in full</a></div>'
 
 
 def reasons(finding: Finding) -> str:

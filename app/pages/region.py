@@ -12,7 +12,7 @@ import panel as pn
 from app.context import Context, fetch
 from app.filters import grown
 from app.linked import Linked, link
-from app.numbers import count, days, interval, light, mark, number, strong
+from app.numbers import count, day, days, interval, light, mark, number, strong
 from app.pages.drift_detail import Detail
 from app.pages.region_figures import RegionFigures, open_alerts_of, read_region
 from app.pages.regions_overview import accuracy_cell, drift_cell, map_frame
@@ -91,7 +91,7 @@ def heading(context: Context, standings: Standings, standing: Standing, alerts: 
         f'<h1 class="dm-name">{mark(standing.verdict, words=False)} {escape(standing.region.name)} '
         f"<small>{escape(standing.verdict.value)}</small></h1>"
         f'<div class="dm-words">{escape(sentence(standing))}<span>{days_said}</span></div>'
-        f"{''.join(alert_line(each) for each in alerts)}"
+        f"{alert_line(context, alerts)}"
     )
 
 
@@ -100,11 +100,16 @@ def region_link(context: Context, region: str, name: str) -> str:
     return f'<a href="{href}">{escape(name)}</a>'
 
 
-def alert_line(alert: Alert) -> str:
-    return (
-        f'<div class="dm-alert">{mark(alert.severity, words=False)} '
-        f"<b>{escape(alert.metric.replace('_', ' '))}</b> since {alert.since:%Y-%m-%d}: {escape(alert.message)}</div>"
+def alert_line(context: Context, alerts: list[Alert]) -> str:
+    """The open alerts in one line, each with the way to it."""
+    if not alerts:
+        return ""
+    said = " · ".join(
+        f'{mark(each.severity, words=False)} <a href="{escape(link(context.selection, page="alerts", alert=each.id))}" '
+        f'title="{escape(each.message)}">{escape(each.metric.replace("_", " "))}</a> since {day(each.since)}'
+        for each in alerts
     )
+    return f'<div class="dm-alert"><b>Open alerts:</b> {said}</div>'
 
 
 def card(title: str, hint: str, *content: Any, flex: float | None = 1) -> pn.Column:

@@ -42,6 +42,10 @@ def test_the_worst_cell_is_shown_first_with_its_reasons(seen: Visit, drifted: Se
     for text in (number(finding.value), number(finding.details["usual"]), f"n {finding.n}"):
         expect(page.locator(".dm-reasons")).to_contain_text(text)
     expect(page.get_by_text("1 critical, 0 warning")).to_be_visible()
+    page.get_by_text("District 2.1 in full").click()
+    expect(page.locator(".dm-name")).to_contain_text("District 2.1")
+    page.go_back()
+    expect(page.get_by_text("1 critical, 0 warning")).to_be_visible()
 
 
 def test_a_click_on_a_cell_shows_its_distributions(seen: Visit, drifted: Served) -> None:

@@ -144,6 +144,7 @@ def test_the_link_of_an_alert_shows_its_region_and_window(seen: Visit, drifted: 
     expect(page.get_by_text("days 6–12 Apr 2026")).to_be_visible()
     drift = findings(drifted.workspace.database, "crops", region=FAILING, metric="drift:ndvi", end=window.end)[-1]
     expect(page.locator(".dm-reasons")).to_contain_text(number(drift.value))
+    expect(page.locator(".dm-alert a")).to_have_count(3)
     page.get_by_text("show all days").click()
     expect(page.get_by_text("days 6–12 Apr 2026")).to_have_count(0)
     assert "start" not in keys(page)
