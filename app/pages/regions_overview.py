@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import geopandas as gpd
 import holoviews as hv
 import panel as pn
 import panel_material_ui as pmui
@@ -16,10 +17,11 @@ from app.linked import Linked, link
 from app.numbers import MISSING, VERDICT_COLOURS, count, days, figure, interval, light, mark, number, strong
 from app.pages.explore_map import KEEP_SHAPE
 from app.standings import Standing, Standings, feature_of, sentence
-from app.states import empty_state, markup
+from app.states import empty_state, error_card, markup
 from app.views.basemap import borders, land
 from app.views.choropleth import Filling, choropleth, ramp_legend, scaled, shapes_of, verdict_legend
 from storage.catalog import stored_model
+from storage.database import Database
 from storage.records import Finding, Verdict
 from storage.regions import region_geometries
 
@@ -44,9 +46,6 @@ async def overview(context: Context, standings: Standings, shown: Shown) -> pn.v
         )
     if shown.level not in standings.levels:
         shown.level = standings.levels[-1]
-    name = (await fetch(stored_model, context.database, context.selection.model)).regions
-    geometries = await fetch(region_geometries, context.database, name)
-
     table = Linked(context, margin=(0, 10))
     map_ = pn.pane.HoloViews(sizing_mode="stretch_both", min_height=320, linked_axes=False, margin=0)
     legend = markup("", margin=(4, 10))
@@ -58,15 +57,16 @@ async def overview(context: Context, standings: Standings, shown: Shown) -> pn.v
         table.html = ranking(context, standings, shown)
 
     def draw_map() -> None:
+        geometries = state.get("geometries")
+        if geometries is None:
+            return
         level = standings.of_level(shown.level or 1)
         shapes = shapes_of(geometries, [each.region.id for each in level if each.region])
         dark = context.theme.dark
         fillings = [filling(each, shown.colouring, dark) for each in level]
-        polygons, marks, owners = choropleth(shapes, fillings)
+        polygons, marks, owners = choropleth(shapes, fillings, marked=shown.colouring == "verdict")
         view = grown(shapes.box, 0.05)
         pixel = (view[2] - view[0]) / 600
-        if shown.colouring != "verdict":
-            marks = marks.clone(marks.data.iloc[:0] if hasattr(marks.data, "iloc") else [])
         stream = hv.streams.Selection1D(source=polygons)
         stream.add_subscriber(lambda index: tapped(owners, index))
         state["stream"] = stream
@@ -105,8 +105,16 @@ async def overview(context: Context, standings: Standings, shown: Shown) -> pn.v
     watch(level, "level", "value", draw_table, draw_map)
     watch(text, "text", "value_input", draw_table)
     watch(colouring, "colouring", "value", draw_map)
+
+    async def map_later() -> None:
+        try:
+            state["geometries"] = await fetch(read_geometries, context.database, context.selection.model)
+            draw_map()
+        except Exception as error:
+            legend.object, map_.visible = "", False
+            right.append(error_card(error))
+
     draw_table()
-    draw_map()
     left = pn.Column(
         words,
         pn.Row(level, text, sizing_mode="stretch_width", margin=0),
@@ -116,7 +124,12 @@ async def overview(context: Context, standings: Standings, shown: Shown) -> pn.v
     right = pn.Column(
         pn.Row(colouring, margin=0), map_, legend, sizing_mode="stretch_both", margin=0, styles={"flex": "1 1 0"}
     )
+    pn.state.execute(map_later)  # the table is there first
     return pn.Row(left, right, sizing_mode="stretch_both", margin=0)
+
+
+def read_geometries(database: Database, model: str) -> gpd.GeoDataFrame:
+    return region_geometries(database, stored_model(database, model).regions)
 
 
 def map_frame(plot: Any, element: Any) -> None:

@@ -63,8 +63,8 @@ def scaled(value: float | None, limits: tuple[float, float], dark: bool) -> str:
     return colours[int(np.clip(share, 0, 1) * (len(colours) - 1))]
 
 
-def choropleth(shapes: Shapes, fillings: list[Filling]) -> tuple[hv.Polygons, hv.Labels, list[str]]:
-    """The regions, a mark on each whose verdict is warning or critical, and the region of each polygon."""
+def choropleth(shapes: Shapes, fillings: list[Filling], *, marked: bool) -> tuple[hv.Polygons, hv.Labels, list[str]]:
+    """The regions, where `marked` a mark on each that is warning or critical, and the region of each polygon."""
     parts: list[dict[Any, Any]] = []
     owners: list[str] = []
     for each in fillings:
@@ -84,9 +84,9 @@ def choropleth(shapes: Shapes, fillings: list[Filling]) -> tuple[hv.Polygons, hv
         selection_alpha=0.75, nonselection_alpha=0.75, hover_line_color="#ffffff",
         hover_tooltips=tooltips, tools=["tap"],
     )  # fmt: skip
-    marked = [each for each in fillings if each.verdict in MARKED]
-    places = _inside(np.array([shapes.by_id[each.region] for each in marked], dtype=object))
-    marks = hv.Labels((places[:, 0], places[:, 1], [MARKS[each.verdict] for each in marked]), ["x", "y"], "mark").opts(
+    bad = [each for each in fillings if marked and each.verdict in MARKED]
+    places = _inside(np.array([shapes.by_id[each.region] for each in bad], dtype=object))
+    marks = hv.Labels((places[:, 0], places[:, 1], [MARKS[each.verdict] for each in bad]), ["x", "y"], "mark").opts(
         text_font_size="12px", text_color="#ffffff", apply_ranges=False
     )
     return polygons, marks, owners
