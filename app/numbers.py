@@ -56,7 +56,7 @@ def figure_text(value: float | None, lower: float | None, upper: float | None, n
 def figure(value: float | None, lower: float | None, upper: float | None, n: int) -> str:
     """The same as HTML, with the interval and n in lighter type."""
     rest = "  ".join(part for part in (interval(lower, upper), f"n {count(n)}") if part)
-    return f'{strong(number(value))}&ensp;{light(rest)}'
+    return f"{strong(number(value))}&ensp;{light(rest)}"
 
 
 def strong(text: str) -> str:
@@ -73,8 +73,7 @@ def mark(verdict: Verdict, words: bool = True) -> str:
     """A verdict as HTML: its shape, its colour and, with `words`, its name."""
     name = f" {escape(verdict.value)}" if words else ""
     return (
-        f'<span style="color:{VERDICT_COLOURS[verdict]}" title="{escape(verdict.value)}">'
-        f"{MARKS[verdict]}</span>{name}"
+        f'<span style="color:{VERDICT_COLOURS[verdict]}" title="{escape(verdict.value)}">{MARKS[verdict]}</span>{name}'
     )
 
 

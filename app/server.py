@@ -43,6 +43,8 @@ async def _serve(
     port = _usable_port(host, port)
     listening = _listen(host, api_port, "--api-port")
     api_address = _address(host, listening.getsockname()[1])
+    from app.warmup import warm_up
+
     with contextlib.closing(listening), owning(workspace.database.location, api_address) as owner:
         dashboard = _dashboard(workspace, host, port)
         api = _Uvicorn(
@@ -59,6 +61,7 @@ async def _serve(
         if scheduler:
             scheduler.start()
         dashboard.start()
+        warming = asyncio.create_task(asyncio.to_thread(warm_up))
         answering = asyncio.create_task(api.serve(sockets=[listening]))
         try:
             while not api.started and not answering.done():
@@ -72,6 +75,7 @@ async def _serve(
                 scheduler.shutdown(wait=False)
             api.should_exit = True
             await answering
+            await warming
             dashboard.stop()
             await asyncio.to_thread(workspace.close)
 

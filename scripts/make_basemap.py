@@ -76,9 +76,7 @@ def main(source: Path, target: Path) -> None:
     topology = json.loads(source.read_text())
     arcs = read_arcs(topology)
     polygons = land(topology, arcs)
-    shells = [
-        np.array(ring.coords) for polygon in polygons for ring in (polygon.exterior, *polygon.interiors)
-    ]
+    shells = [np.array(ring.coords) for polygon in polygons for ring in (polygon.exterior, *polygon.interiors)]
     owner = [i for i, polygon in enumerate(polygons) for _ in range(1 + len(polygon.interiors))]
     lines = [np.array(line.coords) for line in borders(topology, arcs)]
     packed = {

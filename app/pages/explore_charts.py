@@ -16,9 +16,9 @@ from app.views.calibration import calibration_curve
 from app.views.confidence import confidence_histogram
 from app.views.errors import error_heatmap
 from app.views.figures import selection_figures
-from app.views.tally import Tally, tally
 from app.views.timeline import timeline
 from app.wiring import brush_confidence, brush_days
+from monitoring.tally import Tally, tally
 from storage.catalog import class_names, stored_model
 from storage.database import Database
 from storage.queries import Filter, extent, outcomes, outcomes_by_day

@@ -135,7 +135,8 @@ class Map:
         ]
         self.pane.object = hv.Overlay(list(parts.values())).collate().opts(
             hv.opts.Overlay(
-                responsive=True, xlim=(view[0], view[2]), ylim=(view[1], view[3]), xaxis=None, yaxis=None,
+                responsive=True, xlim=(view[0], view[2]), ylim=(view[1], view[3]),
+                xaxis="bottom", yaxis="left", xlabel="", ylabel="",
                 show_grid=False, show_legend=False, default_tools=[], hooks=[self.frame],
                 tools=["pan", "box_select", "wheel_zoom", "hover"], active_tools=["pan", "wheel_zoom"],
                 toolbar="above",

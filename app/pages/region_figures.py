@@ -8,10 +8,10 @@ from app.selection import Box, Selection
 from app.standings import Standing
 from app.views.choropleth import shapes_of
 from app.views.places import Place, level_of, places_of
-from app.views.tally import Tally, tally
 from monitoring.configuration import Configuration
 from monitoring.judgement import filter_of, reference_filter
 from monitoring.run import configured
+from monitoring.tally import Tally, tally
 from storage import queries
 from storage.alerts import alerts
 from storage.catalog import class_names, stored_model

@@ -11,6 +11,7 @@ import shapely
 
 from app.filters import grown
 from app.selection import Box
+from app.views import mercator
 from storage.grid import MAX_LATITUDE, WORLD
 
 ASSET = Path(__file__).parent.parent / "assets" / "basemap.npz"
@@ -77,7 +78,7 @@ def land(view: Box, pixel: float) -> hv.Polygons:
         if isinstance(part, shapely.Polygon) and not part.is_empty:
             holes = [np.asarray(hole.coords) for hole in part.interiors]
             shapes.append({("x", "y"): np.asarray(part.exterior.coords), "holes": [holes]})
-    return hv.Polygons(shapes, ["x", "y"]).opts(
+    return mercator.Polygons(shapes, ["x", "y"]).opts(
         fill_color=GREY, fill_alpha=0.14, line_color=GREY, line_alpha=0.45, line_width=0.7, apply_ranges=False
     )
 
@@ -86,6 +87,6 @@ def borders(view: Box, pixel: float) -> hv.Path:
     """Country borders in and around `view`."""
     parts = shapely.get_parts(clipped(basemap().borders, view, pixel))
     lines = [np.asarray(part.coords) for part in parts if isinstance(part, shapely.LineString)]
-    return hv.Path(lines, ["x", "y"]).opts(
+    return mercator.Path(lines, ["x", "y"]).opts(
         color=GREY, alpha=0.7, line_width=0.9, line_dash="dashed", apply_ranges=False
     )

@@ -5,14 +5,14 @@ import numpy as np
 import pandas as pd
 
 from app.views.style import ACCENT, GUIDE, REST, chart
-from app.views.tally import Tally
 from monitoring.calibration import Reliability, reliability
+from monitoring.tally import Tally
 
 
 def calibration_curve(selected: Tally, rest: Tally) -> hv.Overlay:
     """Share correct over mean confidence in 20 bins, with Wilson band, the rest's curve and the diagonal."""
-    curve = _points(reliability(selected.labelled, selected.correct, selected.sum_confidence))
-    other = _points(reliability(rest.labelled, rest.correct, rest.sum_confidence))
+    curve = _points(reliability(selected.labelled, selected.correct, selected.sum_labelled))
+    other = _points(reliability(rest.labelled, rest.correct, rest.sum_labelled))
     band = hv.Area((curve["confidence"], curve["lower"], curve["upper"]), "confidence", ["lower", "upper"])
     line = hv.Curve((curve["confidence"], curve["accuracy"]), "confidence", "accuracy")
     dots = hv.Points(curve, ["confidence", "accuracy"], ["lower", "upper", "n"])

@@ -11,6 +11,7 @@ import shapely
 
 from app.numbers import MARKS, VERDICT_COLOURS
 from app.selection import Box
+from app.views import mercator
 from app.views.basemap import GREY, to_mercator
 from app.views.style import ramp
 from storage.records import Verdict
@@ -79,16 +80,16 @@ def choropleth(shapes: Shapes, fillings: list[Filling], *, marked: bool) -> tupl
         ("", "@name"), ("", "@verdict"), ("accuracy", "@accuracy"), ("overconfidence", "@gap"), ("drift", "@drift"),
     ]  # fmt: skip
     columns = ["colour", "name", "verdict", "accuracy", "gap", "drift"]
-    polygons = hv.Polygons(parts, ["x", "y"], columns).opts(
+    polygons = mercator.Polygons(parts, ["x", "y"], columns).opts(
         color="colour", fill_alpha=0.75, line_color=GREY, line_width=0.8, apply_ranges=False,
         selection_alpha=0.75, nonselection_alpha=0.75, hover_line_color="#ffffff",
         hover_tooltips=tooltips, tools=["tap"],
     )  # fmt: skip
     bad = [each for each in fillings if marked and each.verdict in MARKED]
     places = _inside(np.array([shapes.by_id[each.region] for each in bad], dtype=object))
-    marks = hv.Labels((places[:, 0], places[:, 1], [MARKS[each.verdict] for each in bad]), ["x", "y"], "mark").opts(
-        text_font_size="12px", text_color="#ffffff", apply_ranges=False
-    )
+    marks = mercator.Labels(
+        (places[:, 0], places[:, 1], [MARKS[each.verdict] for each in bad]), ["x", "y"], "mark"
+    ).opts(text_font_size="12px", text_color="#ffffff", apply_ranges=False)
     return polygons, marks, owners
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 
 from app.views.style import ACCENT, REST, chart
-from app.views.tally import Tally
 from monitoring.accuracy import ratio
 from monitoring.calibration import BINS
+from monitoring.tally import Tally
 
 EDGES = np.linspace(0.0, 1.0, BINS + 1)
 

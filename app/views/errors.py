@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 
 from app.views.style import REST, chart, ramp
-from app.views.tally import Tally
 from monitoring.accuracy import ratio
+from monitoring.tally import Tally
 
 LONGEST = 12  # letters of a class name on an axis
 

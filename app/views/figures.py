@@ -1,9 +1,9 @@
 """The figures of a selection, beside those of the rest."""
 
 from app.numbers import MISSING, count, interval, light, number, strong
-from app.views.tally import Tally
 from monitoring.accuracy import overall
 from monitoring.calibration import confidence_gap, expected_calibration_error
+from monitoring.tally import Tally
 
 
 def selection_figures(selected: Tally, rest: Tally) -> str:
@@ -29,14 +29,14 @@ def accuracy(part: Tally) -> str:
 
 def gap(part: Tally) -> str:
     found = confidence_gap(
-        part.labelled.sum(), part.correct.sum(), part.sum_confidence.sum(), part.sum_confidence2,
-        part.sum_confidence_correct,
+        part.labelled.sum(), part.correct.sum(), part.sum_labelled.sum(), part.sum_labelled2,
+        part.sum_correct,
     )  # fmt: skip
     return _figure(float(found.value), float(found.lower), float(found.upper), part)
 
 
 def ece(part: Tally) -> str:
-    found = expected_calibration_error(part.labelled, part.correct, part.sum_confidence)
+    found = expected_calibration_error(part.labelled, part.correct, part.sum_labelled)
     return strong(number(float(found))) if part.n_labelled else MISSING
 
 

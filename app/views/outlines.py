@@ -7,6 +7,7 @@ import numpy.typing as npt
 import shapely
 
 from app.selection import Box
+from app.views import mercator
 from app.views.basemap import GREY, clipped, to_mercator
 from app.views.style import ACCENT
 
@@ -30,4 +31,4 @@ def outlines(boundaries: npt.NDArray[np.object_], chosen: int | None, view: Box,
 
 def _path(boundaries: npt.NDArray[np.object_], view: Box, pixel: float) -> hv.Path:
     parts = shapely.get_parts(clipped(boundaries, view, pixel)) if len(boundaries) else []
-    return hv.Path([shapely.get_coordinates(part) for part in parts], ["x", "y"]).opts(default_tools=[])
+    return mercator.Path([shapely.get_coordinates(part) for part in parts], ["x", "y"]).opts(default_tools=[])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from app.selection import Box
+from app.views import mercator
 from app.views.choropleth import scaled
 from monitoring.accuracy import proportion
 from storage import grid
@@ -72,7 +73,7 @@ def place_cells(places: list[Place], numbered: int, dark: bool) -> hv.Overlay:
             hv.Rectangles(table, ["x0", "y0", "x1", "y1"], list(table.columns[4:])).opts(
                 color="colour", line_alpha=0, alpha=0.92, hover_tooltips=hover, apply_ranges=False
             ),
-            hv.Labels((*numbers, [_ink(rate, dark) for rate in rates]), ["x", "y"], ["number", "ink"]).opts(
+            mercator.Labels((*numbers, [_ink(rate, dark) for rate in rates]), ["x", "y"], ["number", "ink"]).opts(
                 text_font_size="11px", text_color="ink", apply_ranges=False
             ),
         ]

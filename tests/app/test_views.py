@@ -17,8 +17,8 @@ from app.views.confidence import confidence_histogram, snapped
 from app.views.errors import error_heatmap
 from app.views.figures import selection_figures
 from app.views.layers import LAYERS, SUMS, fitting_level, layer_image, legend, legible, points_of, raster
-from app.views.tally import Tally, tally
 from app.views.timeline import timeline
+from monitoring.tally import Tally, tally
 from storage import grid
 
 CLASSES = ["wheat", "cotton", "rice"]

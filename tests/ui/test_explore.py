@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.views.figures import accuracy
-from app.views.tally import tally
 from monitoring.accuracy import overall
+from monitoring.tally import tally
 from storage.queries import Filter, outcomes
 from tests.ui.conftest import Served, Visit
 from tests.ui.world import CLASSES

@@ -10,9 +10,9 @@ from playwright.sync_api import Locator, Page, expect
 from app.numbers import count, interval, number
 from app.views.basemap import to_mercator
 from app.views.places import level_of, places_of
-from app.views.tally import Tally, tally
 from monitoring.accuracy import overall
 from monitoring.links import view_link
+from monitoring.tally import Tally, tally
 from storage.findings import findings
 from storage.queries import Filter, cells, outcomes
 from storage.records import Window
