@@ -21,6 +21,7 @@ from storage.errors import DriftmapError, InvalidFileError, NotFoundError
 from storage.region_lookup import RegionLookup
 
 NO_REGION = 0
+DEFAULT_PARENT = "parent_id"  # used where a file has it; a column that was named must be there
 GEOD = pyproj.Geod(ellps="WGS84")
 
 _lookups: WeakKeyDictionary[Database, dict[str, RegionLookup]] = WeakKeyDictionary()
@@ -93,7 +94,7 @@ def load_regions(
     path: Path,
     id_column: str = "region_id",
     name_column: str = "name",
-    parent_column: str | None = "parent_id",
+    parent_column: str | None = DEFAULT_PARENT,
 ) -> RegionsResult:
     """Add the region set `name` from a file of polygons, or replace it; predictions are assigned anew.
 
@@ -121,11 +122,12 @@ def _read(
         raise InvalidFileError(f"{path}: not readable as regions: {str(error).splitlines()[0]}") from error
     if not isinstance(frame, gpd.GeoDataFrame):
         raise InvalidFileError(f"{path}: has no polygons. Regions come as GeoJSON, GeoPackage or GeoParquet.")
-    for column in (id_column, name_column):
+    named = [parent_column] if parent_column not in (None, DEFAULT_PARENT) else []
+    for column in (id_column, name_column, *named):
         if column not in frame.columns:
             known = ", ".join(str(name) for name in frame.columns if name != "geometry")
             raise InvalidFileError(
-                f"{path}: no column '{column}'. The file has: {known}. Name it with --id and --name."
+                f"{path}: no column '{column}'. The file has: {known}. Name the right one with --id, --name or --parent."
             )
     frame = frame.to_crs(4326) if frame.crs is not None else frame.set_crs(4326)
     ids = _texts(frame[id_column])

@@ -186,3 +186,9 @@ def test_a_table_without_geometry_is_no_region_set(database: Database, tmp_path:
     pd.DataFrame({"region_id": ["a"], "name": ["A"]}).to_csv(tmp_path / "regions.csv", index=False)
     with pytest.raises(InvalidFileError, match=r"regions\.csv"):
         load_regions(database, "districts", tmp_path / "regions.csv")
+
+
+def test_a_parent_column_that_was_named_must_be_there(database: Database, tmp_path: Path) -> None:
+    path = write_regions(SQUARES, tmp_path / "regions.geojson")
+    with pytest.raises(InvalidFileError, match="no column 'province'"):
+        load_regions(database, "districts", path, parent_column="province")
