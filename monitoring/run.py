@@ -88,6 +88,7 @@ def run_window(
     """
     run = store.start_run(database, model.name, window)
     try:
+        content = queries.content(database, filter_of(model, window, None))  # before, lest a late row be missed
         report = None if only_labels else start_report(database, model, window, worker)
         found = judge(database, model, window, drift=not only_labels)
         if only_labels:
@@ -102,6 +103,7 @@ def run_window(
             run,
             found,
             predictions=predictions,
+            content=" ".join(content),
             message=message if predictions else "No predictions in this window.",
             report=page,
             judge_alerts=alert_judge(configuration, model, at),
@@ -135,18 +137,9 @@ def changed_windows(database: Database, model: MonitoredModel) -> list[tuple[Win
     changed = []
     for run in store.last_runs(database, model.name):
         window = Window(run.window_start, run.window_end)
-        days = queries.outcomes_by_day(database, filter_of(model, window, None))
-        whole = [
-            each
-            for each in store.findings(
-                database, model.name, region=None, metric="accuracy", start=window.start, end=window.end
-            )
-            if (each.window_start, each.window_end) == (window.start, window.end)
-        ]
-        judged = (sum(each.n for each in whole), sum(round(each.n * (each.value or 0)) for each in whole))
-        rows_changed = run.predictions != int(days["n"].sum())
-        if rows_changed or judged != (int(days["n_labelled"].sum()), int(days["n_correct"].sum())):
-            changed.append((window, not rows_changed))
+        content = queries.content(database, filter_of(model, window, None))
+        if " ".join(content) != run.content:
+            changed.append((window, content[0] == run.content.split(" ")[0]))
     return changed
 
 

@@ -21,7 +21,7 @@ from storage.records import Alert, Finding, Run, Verdict, Window
 
 JudgeAlerts = Callable[[list[Finding], list[Alert]], AlertChanges]
 
-RUN_COLUMNS = "id, model, window_start, window_end, started_at, finished_at, outcome, message, predictions, findings"
+RUN_COLUMNS = ", ".join(field.name for field in fields(Run))
 FINDING_COLUMNS = (
     "model, version, region, region_name, window_start, window_end, metric,"
     " value, lower, upper, n, verdict, reference, details, run"
@@ -55,7 +55,7 @@ def start_run(db: Database, model: str, window: Window) -> Run:
     values = [getattr(run, field.name) for field in fields(Run)]
     db.write(
         lambda connection: connection.execute(
-            f"INSERT INTO run ({RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
+            f"INSERT INTO run ({RUN_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values
         )
     )
     return run
@@ -67,6 +67,7 @@ def finish_run(
     findings: Sequence[Finding],
     *,
     predictions: int = 0,
+    content: str = "",
     message: str = "",
     report: tuple[str, dict[str, Any]] | None = None,
     judge_alerts: JudgeAlerts | None = None,
@@ -82,6 +83,7 @@ def finish_run(
         outcome="done",
         message=message,
         predictions=predictions,
+        content=content,
         findings=len(findings),
     )
     table = finding_table(findings, run.id)
@@ -114,8 +116,9 @@ def fail_run(db: Database, run: Run, message: str) -> Run:
 
 def close_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     connection.execute(
-        "UPDATE run SET finished_at = ?, outcome = ?, message = ?, predictions = ?, findings = ? WHERE id = ?",
-        [run.finished_at, run.outcome, run.message, run.predictions, run.findings, run.id],
+        "UPDATE run SET finished_at = ?, outcome = ?, message = ?, predictions = ?, findings = ?, content = ?"
+        " WHERE id = ?",
+        [run.finished_at, run.outcome, run.message, run.predictions, run.findings, run.content, run.id],
     )
 
 

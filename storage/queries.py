@@ -281,6 +281,21 @@ def count(database: Database, filter_: Filter) -> int:
     return int(database.rows(f"SELECT {source} WHERE {condition}", condition.parameters)[0][0])
 
 
+def content(database: Database, filter_: Filter) -> tuple[str, str]:
+    """What stands for the rows, and for their labels: equal where nothing that is rolled up by region changed."""
+    condition = Condition(database, filter_, rollup=True)
+    rows, labels = (
+        f"""SELECT coalesce(sum(hash({columns}, n)), 0)::VARCHAR FROM (
+            SELECT {columns}, sum(n)::BIGINT AS n FROM region_rollup WHERE {condition} GROUP BY ALL HAVING n <> 0)"""
+        for columns in (
+            "version, day, region, predicted, confidence_bin",
+            "version, day, region, predicted, confidence_bin, label",
+        )
+    )
+    ((of_rows, of_labels),) = database.rows(f"SELECT ({rows}), ({labels})", condition.parameters * 2)
+    return of_rows, of_labels
+
+
 def predictions(database: Database, filter_: Filter, limit: int = 1000, offset: int = 0) -> pd.DataFrame:
     """Single predictions, in order of time and id: id, version, predicted_at, lon, lat, x, y (EPSG:3857 metres),
     region (key), predicted, label (names), confidence, entropy, mutual_information, area_m2."""

@@ -48,7 +48,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One monitor run over one window of one model. `outcome`: 'running', 'done' or 'failed'."""
+    """One monitor run over one window of one model. `outcome`: 'running', 'done' or 'failed'.
+
+    `content` stands for the rows and labels that were judged (see `storage.queries.content`).
+    """
 
     id: str
     model: str
@@ -60,6 +63,7 @@ class Run:
     message: str
     predictions: int
     findings: int
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,8 @@ def _read(
         if column not in frame.columns:
             known = ", ".join(str(name) for name in frame.columns if name != "geometry")
             raise InvalidFileError(
-                f"{path}: no column '{column}'. The file has: {known}. Name the right one with --id, --name or --parent."
+                f"{path}: no column '{column}'. The file has: {known}. "
+                "Name the right one with --id, --name or --parent."
             )
     frame = frame.to_crs(4326) if frame.crs is not None else frame.set_crs(4326)
     ids = _texts(frame[id_column])

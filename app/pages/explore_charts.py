@@ -112,8 +112,9 @@ def words(selection: Selection, found: Sums) -> str:
         parts.append(escape(", ".join(selection.classes)))
     if selection.confidence is not None:
         parts.append("confidence {}–{}".format(*(number(edge) for edge in selection.confidence)))
-    share = found.selected.n / found.whole.n * 100 if found.whole.n else 0
-    size = f"{count(found.selected.n)} of {count(found.whole.n)} predictions, {number(share)}%"
+    selected, whole = int(found.selected.n), int(found.whole.n)
+    share = selected / whole * 100 if whole else 0
+    size = f"{count(selected)} of {count(whole)} predictions, {number(share)}%"
     return f'<div class="dm-words"><b>{" · ".join(parts) or "Everything"}</b> <span>{size}</span></div>'
 
 

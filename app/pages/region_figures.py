@@ -60,7 +60,7 @@ def read_region(
     wanted = replace(filter_of(model, window, selection.version), region=region)
     before = replace(reference_filter(database, model, window), region=region)
     current = tally(queries.outcomes(database, wanted), len(classes))
-    level = level_of(box, current.n_labelled)
+    level = level_of(box, int(current.n_labelled))
     return replace(
         figures,
         labelled=window,

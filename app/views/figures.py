@@ -44,4 +44,4 @@ def _figure(value: float, lower: float, upper: float, part: Tally) -> str:
     if part.n_labelled == 0:
         return light("no labels yet") if part.n else MISSING
     # n stands below, so that two columns fit beside a map on a small screen.
-    return f"{strong(number(value))} {light(interval(lower, upper))}<br>{light(f'n {count(part.n_labelled)}')}"
+    return f"{strong(number(value))} {light(interval(lower, upper))}<br>{light(f'n {count(int(part.n_labelled))}')}"

@@ -102,7 +102,8 @@ CREATE TABLE run (
     window_start TIMESTAMP NOT NULL, window_end TIMESTAMP NOT NULL,
     started_at TIMESTAMP NOT NULL, finished_at TIMESTAMP,
     outcome VARCHAR NOT NULL, message VARCHAR NOT NULL,
-    predictions BIGINT NOT NULL, findings BIGINT NOT NULL
+    predictions BIGINT NOT NULL, findings BIGINT NOT NULL,
+    content VARCHAR NOT NULL                 -- stands for the rows and labels judged
 );
 
 CREATE TABLE finding (

@@ -104,6 +104,24 @@ def test_rows_that_come_late_make_their_window_be_judged_anew(
     assert changed_windows(database, model) == [(LAST, False)]
 
 
+def test_labels_that_trade_places_make_their_window_be_judged_again(
+    database: Database, tmp_path: Path, worker: Worker
+) -> None:
+    settings = configuration(tmp_path, reference={"from": "2020-01-01", "to": "2020-01-31"})
+    frame = predictions()
+    model = filled(database, settings, frame)
+    run_window(database, settings, model, LAST, SOON, worker)
+    within = frame[(frame["time"] >= LAST.start) & (frame["time"] < LAST.end)]
+    wrong = within[within["label"] != within["predicted"]]
+    one = wrong.iloc[0]
+    right = within[within["label"] == within["predicted"]].iloc[0]
+    turned = next(name for name in sorted(set(frame["label"])) if name != right["label"])
+    # One error becomes right and one right an error: as many labels, and as many correct, as before.
+    moved = pd.DataFrame({"id": [one["id"], right["id"]], "label": [one["predicted"], turned]})
+    label_table(database, model.stored, pa.Table.from_pandas(moved, preserve_index=False), "corrections")
+    assert changed_windows(database, model) == [(LAST, True)]
+
+
 @pytest.mark.parametrize(("module", "name"), [(monitoring, "judge"), (store, "apply_changes"), (store, "close_run")])
 def test_a_run_that_fails_half_way_leaves_the_findings_as_they_were_and_says_so(
     database: Database, tmp_path: Path, worker: Worker, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
