@@ -13,10 +13,10 @@ from storage.regions import Region, region_set
 
 EVERYWHERE = "All regions"
 # MultiChoice has no small size of its own.
-AS_SMALL_AS_SELECT = {
-    "& .MuiSelect-select": {"padding": "6px 32px 6px 14px", "minHeight": "20px"},
-    "& .MuiInputLabel-root:not(.MuiInputLabel-shrink)": {"transform": "translate(14px, 6px)"},
-}
+AS_SMALL_AS_SELECT = """
+.MuiSelect-select { padding: 6px 32px 6px 14px !important; min-height: 20px !important; }
+.MuiInputLabel-root:not(.MuiInputLabel-shrink) { transform: translate(14px, 6px) !important; }
+"""
 
 
 def controls(context: Context) -> tuple[pn.Row, pn.Row]:
@@ -33,7 +33,7 @@ def controls(context: Context) -> tuple[pn.Row, pn.Row]:
         margin=(8, 5),
         placeholder="All classes",
         chip=False,
-        sx=AS_SMALL_AS_SELECT,
+        stylesheets=[AS_SMALL_AS_SELECT],
     )
     region = pmui.Select(label="Region", options={}, size="small", width=170, margin=(8, 5), searchable=True)
     reset = pmui.IconButton(icon="restart_alt", size="small", margin=(8, 2), description="Give up every filter")
