@@ -113,20 +113,12 @@ class Alerts(Strict):
     rules: tuple[Rule, ...] = DEFAULT_RULES
 
 
-class Basemap(Strict):
-    """Optional web tiles under the maps; without them the built-in land and borders are drawn."""
-
-    tiles: str | None = None
-    attribution: str = ""
-
-
 class Configuration(Strict):
     database: str = "driftmap.duckdb"
     url: str = "http://localhost:5006"
     regions: dict[str, RegionSource] = Field(default_factory=dict)
     models: dict[str, MonitoredModel] = Field(default_factory=dict)
     alerts: Alerts = Alerts()
-    basemap: Basemap = Basemap()
     api_token: str | None = None
     folder: Path = Field(default=Path(), exclude=True)
 
