@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from hypothesis import HealthCheck, Phase, settings
@@ -18,7 +19,7 @@ from storage.catalog import class_names, register_model
 from storage.database import Database
 from storage.ingest import ingest_table
 from storage.labels import label_table
-from storage.queries import Filter
+from storage.queries import Bins, Filter
 from storage.records import BatchResult
 from storage.regions import load_regions, region_set
 from tests.storage.plain import CLASSES, MODEL, SENSOR, Plain, Row, Square, assert_alike, grouped, stored, table
@@ -61,6 +62,11 @@ rows = st.fixed_dictionaries(
 labels = st.fixed_dictionaries(
     {"id": ids | st.just("unheard of"), "label": st.sampled_from([*CLASSES, "barley", None])}
 )
+
+
+def place(value: float, bins: Bins) -> float:
+    """The bin of a value. So far out that no bin is numbered that far, it counts as the last one."""
+    return float(np.clip((value - bins.origin) // bins.width, -1e9, 1e9))
 
 
 def with_fault(row: Row) -> Row:
@@ -157,7 +163,7 @@ class Sequences(RuleBasedStateMachine):
     def feature_counts_are_what_they_should_be(self, expected: Any, keys: dict[int, str]) -> None:
         bins = queries.feature_bins(self.database, MODEL.name).get("ndvi")
         expected = expected.assign(
-            place=[None if v is None or bins is None else (v - bins.origin) // bins.width for v in expected["ndvi"]]
+            place=[None if v is None or bins is None else place(v, bins) for v in expected["ndvi"]]
         )
         for feature, column, name in (("ndvi", "bin", "place"), (SENSOR, "category", SENSOR)):
             found = queries.feature_histogram(self.database, Filter(MODEL.name), feature)
