@@ -5,6 +5,12 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# On a server the same examples every time; elsewhere new ones, so that they go on being searched.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 REQUIRED = os.environ.get("DRIFTMAP_REQUIRE_BROWSER") == "1"
 
