@@ -11,7 +11,9 @@ from typing import Any, Self, TypeVar
 
 import duckdb
 import pandas as pd
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from storage import lake
 from storage.errors import DatabaseInUseError, DatabaseVersionError, DriftmapError
 
 T = TypeVar("T")
@@ -21,14 +23,16 @@ CLOSED = "The database is closed."
 
 
 class Database:
-    """A DuckDB file with one writer thread and a cursor for every reader.
+    """A DuckDB file, or a DuckLake, with one writer thread and a cursor for every reader.
 
-    DuckDB lets one process own a file, and within it any number of threads read while one writes.
-    Writes are queued and each is one transaction: all of it is kept, or nothing.
+    DuckDB lets one process own a file, and within it any number of threads read while one writes; a lake is
+    `shared` by any number of processes. Writes are queued and each is one transaction: all of it is kept, or
+    nothing. On a lake a transaction may be tried more than once.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, location: str) -> None:
         self.location = location
+        self.shared = lake.is_lake(location)
         self._connection = connection
         self._writes: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
@@ -37,24 +41,23 @@ class Database:
         self._writer.start()
 
     @classmethod
-    def open(cls, location: str) -> Self:
-        """The database in the file `location` (or ':memory:'), created and brought up to date where needed.
+    def open(cls, location: str, data_path: str | None = None) -> Self:
+        """The database in the file `location` (or ':memory:'), created and brought up to date where needed;
+        or the lake of the catalog 'ducklake:postgres:…' with its Parquet files in `data_path`.
 
         Raises DatabaseInUseError where another process owns the file, DatabaseVersionError where a newer
         driftmap wrote it.
         """
-        try:
-            connection = duckdb.connect(location)
-        except duckdb.IOException as error:
-            if "Could not set lock" in str(error):
-                raise DatabaseInUseError(f"{location}: in use by another process{_owner(error)}.") from error
-            raise DriftmapError(f"{location}: cannot be opened: {_first_line(error)}") from error
-        except duckdb.Error as error:
-            raise DriftmapError(f"{location}: is no DuckDB file: {_first_line(error)}") from error
+        connection = lake.connect(location, data_path) if lake.is_lake(location) else _connect(location)
         try:
             # A larger threshold lets DuckDB group by flat integer keys in an array, not a hash table.
             connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL perfect_ht_threshold = 20")
-            migrate(connection, location)
+            if lake.is_lake(location):
+                connection.execute(f"USE {lake.CATALOG}")
+                with connection.cursor() as lock, lake.writing(lock):
+                    migrate(connection, location)
+            else:
+                migrate(connection, location)
         except BaseException:
             connection.close()
             raise
@@ -106,22 +109,61 @@ class Database:
         """A connection of its own for one reader: to be closed (`with`), and used by one thread."""
         if self._closed:
             raise DriftmapError(CLOSED)
-        return self._connection.cursor()
+        return self._cursor()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        connection = self._connection.cursor()
+        if self.shared:
+            connection.execute(f"USE {lake.CATALOG}")  # the one thing that a cursor does not inherit
+        return connection
 
     def _write_loop(self) -> None:
-        connection = self._connection.cursor()
+        connection, lock = self._cursor(), self._connection.cursor()
         while (item := self._writes.get()) is not None:
             work, outcome = item
             try:
-                connection.begin()
-                result = work(connection)
-                connection.commit()
+                if self.shared:
+                    with lake.writing(lock):
+                        result = RETRYING(_transaction, connection, work)
+                else:
+                    result = _transaction(connection, work)
             except BaseException as error:
-                _roll_back(connection)
                 outcome.set_exception(error)
             else:
                 outcome.set_result(result)
         connection.close()
+        lock.close()
+
+
+RETRYING = Retrying(
+    retry=retry_if_exception(lake.is_conflict),
+    wait=wait_random_exponential(multiplier=0.05, max=2),
+    stop=stop_after_delay(60),
+    reraise=True,
+)
+
+
+def _transaction(connection: duckdb.DuckDBPyConnection, work: Work) -> Any:
+    """What `work` returns, after its transaction was committed; or rolled back, and its error raised."""
+    try:
+        connection.begin()
+        result = work(connection)
+        connection.commit()
+    except BaseException:
+        _roll_back(connection)
+        raise
+    return result
+
+
+def _connect(location: str) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(location)
+    except duckdb.IOException as error:
+        if "Could not set lock" in str(error):
+            raise DatabaseInUseError(f"{location}: in use by another process{_owner(error)}.") from error
+        raise DriftmapError(f"{location}: cannot be opened: {_first_line(error)}") from error
+    except duckdb.Error as error:
+        raise DriftmapError(f"{location}: is no DuckDB file: {_first_line(error)}") from error
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
