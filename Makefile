@@ -31,9 +31,13 @@ format: $(STAMP) ## put the code in its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## measure speed at a million rows
-	$(BIN)/python benchmarks/ingest.py --rows 1000000 --json
-	$(BIN)/python benchmarks/pan.py --rows 1000000 --json
+ROWS ?= 10000000
+BENCH := --rows $(ROWS) --json --cache build/benchmarks --results benchmarks/results
+STORE := --store build/benchmarks/store-$(ROWS).duckdb
+
+bench: $(STAMP) ## measure speed at ten million rows (or ROWS), into benchmarks/results
+	$(BIN)/python benchmarks/ingest.py $(BENCH) $(STORE)
+	$(BIN)/python benchmarks/interaction.py $(BENCH) $(STORE)
 
 clean: ## remove what the verbs made
 	rm -rf $(VENV) demo build *.egg-info
