@@ -10,7 +10,8 @@ import pandas as pd
 
 from storage.database import Database
 from storage.records import BatchResult
-from storage.validation import Layout, literal, raw
+from storage.rollups import Spread
+from storage.validation import literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,14 @@ class StoredBatch:
 
 
 @contextmanager
-def dropping(connection: duckdb.DuckDBPyConnection, tables: tuple[str, ...]) -> Iterator[None]:
-    """Drop the temporary `tables` at the end. (After an error the rollback takes them away.)"""
+def dropping(
+    connection: duckdb.DuckDBPyConnection, tables: tuple[str, ...], views: tuple[str, ...] = ()
+) -> Iterator[None]:
+    """Drop the temporary `tables` and `views` at the end. (After an error the rollback takes them away.)"""
     yield
-    for table in tables:
-        connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
+    for kind, names in (("VIEW", views), ("TABLE", tables)):
+        for name in names:
+            connection.execute(f"DROP {kind} IF EXISTS temp.{name}")
 
 
 def count(connection: duckdb.DuckDBPyConnection, rows: str, condition: str | None = "true") -> int:
@@ -57,25 +61,33 @@ def count(connection: duckdb.DuckDBPyConnection, rows: str, condition: str | Non
     return int(row[0]) if row else 0
 
 
-def refuse(connection: duckdb.DuckDBPyConnection, layout: Layout, batch: Batch) -> dict[str, int]:
+def refuse(connection: duckdb.DuckDBPyConnection, batch: Batch) -> dict[str, int]:
     """Keep the refused rows of `judged` with their reasons; how many there are of each reason, most first."""
     reasons = connection.execute("""
         SELECT reason, count(*) AS n FROM judged WHERE reason IS NOT NULL GROUP BY reason ORDER BY n DESC, reason
     """).fetchall()
     if reasons:
-        content = ", ".join(f"{literal(column)}, {raw(column)}" for column in layout.used)
         # Until its transaction ends, DuckDB numbers the rows of a table from 36,028,797,018,960,000 on.
         connection.execute(f"""
             INSERT INTO rejected_row
-            SELECT {literal(batch.id)}, judged.place - (SELECT min(rowid) FROM staged) + 1, judged.reason,
-                json_object({content})
-            FROM judged JOIN staged ON judged.place = staged.rowid WHERE judged.reason IS NOT NULL
+            SELECT {literal(batch.id)}, rowid - (SELECT min(rowid) FROM judged) + 1, reason, content
+            FROM judged WHERE reason IS NOT NULL
         """)
     return dict(reasons)
 
 
-def record(connection: duckdb.DuckDBPyConnection, batch: Batch, result: BatchResult) -> BatchResult:
-    """Keep `result`; where the same content was ingested before, nothing is recorded twice.
+def touch(connection: duckdb.DuckDBPyConnection, batch: Batch, rows: str) -> None:
+    """Note for which days the relation `rows` of predictions was changed by `batch`."""
+    connection.execute(
+        f"INSERT INTO touched_day SELECT DISTINCT ?, predicted_at::DATE, ?, ? FROM {rows}",
+        [batch.model, batch.kind, batch.id],
+    )
+
+
+def record(
+    connection: duckdb.DuckDBPyConnection, batch: Batch, result: BatchResult, spread: Spread | None = None
+) -> BatchResult:
+    """Keep `result` and what its predictions span; where the same content was ingested before, nothing is recorded twice.
 
     Content that changed nothing and was refused as before leaves the earlier batch as it was. Otherwise the
     new batch takes over the refused rows.
@@ -92,10 +104,11 @@ def record(connection: duckdb.DuckDBPyConnection, batch: Batch, result: BatchRes
         if nothing_new:
             return replace(result, batch=earlier[0])
     connection.execute(
-        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, now()::TIMESTAMP, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, now()::TIMESTAMP, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             batch.id, batch.kind, batch.model, batch.source, batch.content_hash, result.rows, result.accepted,
             result.replaced, result.unchanged, refused, result.outside_regions, result.repaired, result.seconds,
+            *((spread.west, spread.north, spread.east, spread.south, spread.first, spread.last) if spread else [None] * 6),
         ],
     )  # fmt: skip
     return result

@@ -3,7 +3,8 @@
 import duckdb
 
 from storage.database import Database
-from storage.errors import NotFoundError
+from storage.errors import DriftmapError, NotFoundError
+from storage.keys import key_of
 from storage.models import FeatureKind, Model
 
 
@@ -36,8 +37,8 @@ def _register(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
             assign(connection, model.name)
     else:
         connection.execute(
-            "INSERT INTO model VALUES (?, ?, ?, NULL, now()::TIMESTAMP)",
-            [model.name, _text(model), model.regions],
+            "INSERT INTO model VALUES (?, ?, ?, ?, now()::TIMESTAMP)",
+            [model.name, _new_key(connection, model.name), _text(model), model.regions],
         )
 
 
@@ -53,13 +54,39 @@ def _register_features(connection: duckdb.DuckDBPyConnection, model: Model) -> N
                 connection.execute(
                     "INSERT INTO model_feature VALUES (?, ?, ?, ?)", [model.name, kind, len(names), name]
                 )
-                # Rows that are there already lack it: they count as missing, as they would if added up anew.
-                connection.execute(
-                    """INSERT INTO feature_rollup
-                    SELECT model, version, day, region, ?, NULL, NULL, sum(n)
-                    FROM region_rollup WHERE model = ? GROUP BY ALL HAVING sum(n) <> 0""",
-                    [name, model.name],
+                sql_type = "FLOAT" if kind == "numeric" else "VARCHAR"
+                column = feature_column(kind, len(names))
+                connection.execute(f"ALTER TABLE prediction ADD COLUMN IF NOT EXISTS {column} {sql_type}")
+
+
+def feature_column(kind: str, code: int) -> str:
+    """The column of `prediction` that holds a feature."""
+    return f"{kind}_{code}"
+
+
+def _new_key(connection: duckdb.DuckDBPyConnection, model: str) -> int:
+    key = key_of(model)
+    other = connection.execute("SELECT name FROM model WHERE key = ?", [key]).fetchone()
+    if other:
+        raise DriftmapError(f"Models '{model}' and '{other[0]}' cannot be told apart. Rename one.")
+    return key
+
+
+def version_keys(connection: duckdb.DuckDBPyConnection, model: str, rows: str) -> dict[str, int]:
+    """The keys of the versions in the relation `rows` of predictions; new ones are put down as known."""
+    known = dict(connection.execute("SELECT version, key FROM model_version WHERE model = ?", [model]).fetchall())
+    for version, first in connection.execute(
+        f"SELECT version, min(predicted_at) FROM {rows} GROUP BY version ORDER BY 2, 1"
+    ).fetchall():
+        if version not in known:
+            known[version] = key_of(version)
+            other = [name for name, key in known.items() if key == known[version] and name != version]
+            if other:
+                raise DriftmapError(
+                    f"Versions '{version}' and '{other[0]}' of {model} cannot be told apart. Rename one."
                 )
+            connection.execute("INSERT INTO model_version VALUES (?, ?, ?, ?)", [model, version, known[version], first])
+    return known
 
 
 def _text(model: Model) -> str:
@@ -95,17 +122,30 @@ def class_codes(connection: duckdb.DuckDBPyConnection, model: str) -> dict[str, 
     return dict(rows)
 
 
+def model_key(connection: duckdb.DuckDBPyConnection, model: str) -> int:
+    """What stands for `model` in the large tables. Raises NotFoundError."""
+    row = connection.execute("SELECT key FROM model WHERE name = ?", [model]).fetchone()
+    if row is None:
+        raise NotFoundError(f"No model '{model}' in the database. Add it under models: in driftmap.yaml.")
+    return int(row[0])
+
+
 FeatureCodes = dict[FeatureKind, dict[str, int]]
 
 
 def feature_codes(connection: duckdb.DuckDBPyConnection, model: str) -> FeatureCodes:
-    """The features that `model` has (or once had) by kind, with their place in the lists, from 1."""
+    """The features that `model` has (or once had) by kind, with the number of their column, from 1."""
     codes: FeatureCodes = {"numeric": {}, "categorical": {}}
     for kind, name, code in connection.execute(
         "SELECT kind, name, code FROM model_feature WHERE model = ? ORDER BY kind, code", [model]
     ).fetchall():
         codes[kind][name] = code
     return codes
+
+
+def feature_columns(features: FeatureCodes) -> list[str]:
+    """The columns of `prediction` that hold `features`."""
+    return [feature_column(kind, code) for kind, codes in features.items() for code in codes.values()]
 
 
 def versions(database: Database, model: str) -> list[str]:

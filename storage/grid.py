@@ -66,6 +66,35 @@ def from_metres(bounds: Bounds) -> tuple[int, int, int, int]:
     return first_x, first_y, last_x, last_y
 
 
+SNAP = 64  # a box is at most so many of its own cells wide, and more than half as many
+
+
+def snapped(bounds: Bounds) -> tuple[int, int, int, int, int]:
+    """The whole cells that a box stands for: their level, and x first, y first, x last, y last, ends included.
+
+    `bounds` as for `from_metres`. Edges move to the nearest edge of a cell, so by at most 1/64 of the box's size
+    (the root of its area); at least one cell is left.
+    """
+    first_x, first_y, last_x, last_y = from_metres(bounds)
+    size = np.sqrt(float(last_x - first_x + 1) * float(last_y - first_y + 1))
+    level = level_for(int(size), SNAP)
+    cell = 1 << (DEPTH - level)
+
+    def nearest(first: int, last: int) -> tuple[int, int]:
+        low = min((first + cell // 2) // cell, (1 << level) - 1)
+        return low, max((last + 1 + cell // 2) // cell - 1, low)
+
+    (x0, x1), (y0, y1) = nearest(first_x, last_x), nearest(first_y, last_y)
+    return level, x0, y0, x1, y1
+
+
+def snapped_metres(bounds: Bounds) -> Bounds:
+    """The box in EPSG:3857 metres of the whole cells that `bounds` stands for."""
+    level, x0, y0, x1, y1 = snapped(bounds)
+    size, half = cell_size(level), WORLD / 2
+    return x0 * size - half, half - (y1 + 1) * size, (x1 + 1) * size - half, half - y0 * size
+
+
 def cell_size(level: int) -> float:
     """The width of a cell of `level`, EPSG:3857 metres."""
     return WORLD / (1 << level)

@@ -3,37 +3,34 @@
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from storage import rollups
-from storage.batches import Batch, count, dropping, record, refuse
-from storage.catalog import FeatureCodes, class_codes, feature_codes
+from storage.batches import Batch, count, dropping, record, refuse, touch
+from storage.catalog import FeatureCodes, class_codes, feature_codes, feature_columns, model_key, version_keys
 from storage.database import Database
-from storage.grid import SIZE, level_for
+from storage.feature_bins import fit_bins
 from storage.models import Model
 from storage.readers import Source, open_source, table_source
 from storage.records import BatchResult
 from storage.region_lookup import RegionLookup
 from storage.regions import lookup_for
-from storage.staging import columns_of, judge
+from storage.rollups import Spread
+from storage.staging import columns_of, judge_predictions
 from storage.validation import Layout, literal, prediction_columns
 
-BASE_CELLS = 1024  # the base of the map pyramid is about so many cells across a model's extent
-
-# What a prediction says. Two rows that agree in all of this are the same prediction.
+# What a prediction says. Two rows that agree in all of this and in their features are the same prediction.
 CONTENT = (
     "predicted_at", "lon", "lat", "predicted", "confidence", "probabilities", "entropy", "mutual_information",
-    "area_m2", "numeric_features", "categorical_features",
+    "area_m2",
 )  # fmt: skip
-STAGED = ("staged", "judged", "arriving", "superseded", "matched", "gone", "arrived")
-STORED = (
-    "id, model, version, predicted_at, lon, lat, x, y, region, predicted, confidence, probabilities, entropy, "
-    "mutual_information, numeric_features, categorical_features, area_m2, label, labelled_at, batch"
-)
+STORED = ("id", "model", "version", *CONTENT, "x", "y", "region", "label", "labelled_at")
+TABLES = ("judged", "superseded", "latest", "matched", "gone", "arrived")
+ONE_WEEK = 7 * 86_400
 
 
 def ingest_file(database: Database, model: Model, path: Path) -> BatchResult:
@@ -81,27 +78,30 @@ def _ingest(
     lookup: RegionLookup | None,
 ) -> BatchResult:
     started = time.perf_counter()
-    codes = class_codes(connection, model.name)
-    features = feature_codes(connection, model.name)
-    with dropping(connection, STAGED):
+    codes, features = class_codes(connection, model.name), feature_codes(connection, model.name)
+    key, before = model_key(connection, model.name), rollups.stored_spread(connection, model.name)
+    with dropping(connection, TABLES, ("arriving",)):
         source = open_()
         layout = Layout(model, columns_of(source), source.has_geometry, name)
-        judge(connection, source, layout, prediction_columns(layout, codes, features), lookup)
+        judge_predictions(connection, source, layout, prediction_columns(layout, codes, features), lookup)
         batch = Batch(secrets.token_hex(6), "predictions", model.name, name, source.content_hash)
-        refused = refuse(connection, layout, batch)
-        connection.execute(f"""
-            CREATE TEMP TABLE arriving AS SELECT * EXCLUDE (reason), {literal(model.name)} AS model,
-                {literal(batch.id)} AS batch,
-                {rollups.packed(features, "numeric")}::FLOAT[] AS numeric_features,
-                {rollups.packed(features, "categorical")}::VARCHAR[] AS categorical_features
-            FROM judged WHERE reason IS NULL
-        """)
-        keep_last(connection)
-        same = match_existing(connection, model.name)
-        replaced, arrived = count(connection, "gone"), count(connection, "arrived")
-        superseded = _superseded_by_other_content(connection)
-        if arrived:
-            _write(connection, model.name, features)
+        refused = refuse(connection, batch)
+        _number(connection, model.name, key)
+        change = _held_against_stored(connection, key, [*CONTENT, *feature_columns(features)], before is not None)
+        spread = rollups.spread_of(connection, change.arrived)
+        accepted = 0
+        if spread is not None:
+            accepted = spread.rows - change.replaced
+            after = before | replace(spread, rows=accepted) if before else spread
+            _write(connection, model, key, features, change, before is None, after)
+            touch(connection, batch, change.touched)
+            if change.replaced:  # what is gone may have been all there was at an edge
+                connection.execute(
+                    "UPDATE batch SET west = NULL, north = NULL, east = NULL, south = NULL, "
+                    "first_day = NULL, last_day = NULL WHERE model = ?",
+                    [model.name],
+                )
+                spread = rollups.spread_of(connection, f"(FROM prediction WHERE model = {key})")
         return record(
             connection,
             batch,
@@ -110,132 +110,152 @@ def _ingest(
                 source=name,
                 kind=batch.kind,
                 model=model.name,
-                rows=count(connection, "staged"),
-                accepted=arrived - replaced,
-                replaced=replaced + superseded,
-                unchanged=same + count(connection, "superseded") - superseded,
+                rows=count(connection, "judged"),
+                accepted=accepted,
+                replaced=change.replaced + change.superseded_by_other,
+                unchanged=change.unchanged,
                 refused=refused,
-                outside_regions=count(connection, "arrived", "region = 0") if lookup else 0,
+                outside_regions=count(connection, change.arrived, "region = 0") if lookup else 0,
                 repaired=source.repaired,
                 seconds=time.perf_counter() - started,
             ),
+            spread,
         )
 
 
-def keep_last(connection: duckdb.DuckDBPyConnection) -> None:
-    """Where one id stands more than once in `arriving`, keep its last row; the others go to `superseded`.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a batch changes: `arrived`, the relation of rows to store, and how many of them replace a row in `gone`."""
 
-    As with rows in files of their own, a label that an earlier row gave stays where the last has none.
-    """
-    connection.execute("""
-        CREATE TEMP TABLE superseded AS
-        SELECT arriving.* FROM arriving JOIN (
-            SELECT version, id, max(place) AS last FROM arriving GROUP BY version, id HAVING count(*) > 1
-        ) AS doubled USING (version, id)
-        WHERE arriving.place < doubled.last
+    arrived: str
+    replaced: int
+    superseded_by_other: int
+    unchanged: int
+
+    @property
+    def touched(self) -> str:
+        return f"(SELECT predicted_at FROM {self.arrived} UNION ALL SELECT predicted_at FROM gone)"
+
+    def signed(self) -> str:
+        """The rows as differences, for the roll-ups."""
+        if not self.replaced:
+            return f"(SELECT *, 1 AS sign FROM {self.arrived})"
+        return f"(SELECT *, 1 AS sign FROM {self.arrived} UNION ALL BY NAME SELECT *, -1 AS sign FROM gone)"
+
+
+def _number(connection: duckdb.DuckDBPyConnection, model: str, key: int) -> None:
+    """Make the view `arriving`: the rows of `judged` that can be used, with keys and with their `place` in the file."""
+    versions = version_keys(connection, model, "(FROM judged WHERE reason IS NULL)")
+    known = " ".join(f"WHEN {literal(version)} THEN {number}" for version, number in versions.items())
+    version = f"CAST(CASE version {known} END AS INTEGER)" if known else "CAST(NULL AS INTEGER)"
+    connection.execute(f"""
+        CREATE TEMP VIEW arriving AS
+        SELECT rowid AS place, * EXCLUDE (reason, content) REPLACE (
+            {version} AS version,
+            CASE WHEN label IS NOT NULL THEN coalesce(labelled_at, now()::TIMESTAMP) ELSE labelled_at END AS labelled_at
+        ), {key}::INTEGER AS model
+        FROM judged WHERE reason IS NULL
     """)
-    if count(connection, "superseded"):
-        connection.execute("DELETE FROM arriving WHERE place IN (SELECT place FROM superseded)")
-        connection.execute("""
-            UPDATE arriving SET label = earlier.label, labelled_at = earlier.labelled_at
-            FROM (
-                SELECT version, id, max_by(label, place) AS label, max_by(labelled_at, place) AS labelled_at
-                FROM superseded WHERE label IS NOT NULL GROUP BY version, id
-            ) AS earlier
-            WHERE arriving.label IS NULL AND arriving.version = earlier.version AND arriving.id = earlier.id
-        """)
 
 
-def match_existing(connection: duckdb.DuckDBPyConnection, model: str) -> int:
-    """Hold `arriving` against what is stored: makes `arrived` and `gone`; returns how many rows change nothing.
+def _held_against_stored(
+    connection: duckdb.DuckDBPyConnection, key: int, content: list[str], some_stored: bool
+) -> Change:
+    """Which of `arriving` change something. Makes `gone`, the stored rows that are replaced.
 
-    `arrived` are the rows to store, `gone` the stored rows that they replace.
+    Where one id stands more than once, its last row counts. Rows in `arriving` are copied only where they must be.
     """
-    known = "prediction AS stored SEMI JOIN arriving USING (version, id) WHERE stored.model = " + literal(model)
-    if not connection.execute(f"SELECT count(*) FROM {known}").fetchone()[0]:  # type: ignore[index]
+    arrived = _latest(connection)
+    superseded = 0 if arrived == "arriving" else count(connection, "superseded")
+    known = f"prediction AS stored SEMI JOIN {arrived} USING (version, id) WHERE stored.model = {key}"
+    if some_stored:
+        connection.execute(f"CREATE TEMP TABLE matched AS SELECT stored.* FROM {known}")
+    if not some_stored or not count(connection, "matched"):
         connection.execute("CREATE TEMP TABLE gone AS FROM prediction LIMIT 0")
-        connection.execute("CREATE TEMP TABLE arrived AS FROM arriving")
-        return 0
-    connection.execute(f"CREATE TEMP TABLE matched AS SELECT stored.* FROM {known}")
-    same = " AND ".join(f"arriving.{column} IS NOT DISTINCT FROM matched.{column}" for column in CONTENT)
+        other = _superseded_by_other_content(connection, arrived, content) if superseded else 0
+        return Change(arrived, 0, other, superseded - other)
+    arriving = arrived
+    same = " AND ".join(f"arriving.{column} IS NOT DISTINCT FROM matched.{column}" for column in content)
     connection.execute(f"""
         CREATE TEMP TABLE arrived AS
         SELECT arriving.* REPLACE (
             coalesce(arriving.label, matched.label) AS label,
             CASE WHEN arriving.label IS NULL OR arriving.label = matched.label THEN matched.labelled_at
                 ELSE arriving.labelled_at END AS labelled_at)
-        FROM arriving LEFT JOIN matched USING (version, id)
+        FROM {arriving} AS arriving LEFT JOIN matched USING (version, id)
         WHERE matched.id IS NULL
             OR NOT ({same} AND (arriving.label IS NULL OR arriving.label IS NOT DISTINCT FROM matched.label))
     """)
     connection.execute("CREATE TEMP TABLE gone AS SELECT matched.* FROM matched SEMI JOIN arrived USING (version, id)")
-    return count(connection, "arriving") - count(connection, "arrived")
+    unchanged = count(connection, arriving) - count(connection, "arrived")
+    other = _superseded_by_other_content(connection, "arrived", content) if superseded else 0
+    return Change("arrived", count(connection, "gone"), other, unchanged + superseded - other)
 
 
-def _superseded_by_other_content(connection: duckdb.DuckDBPyConnection) -> int:
-    if not count(connection, "superseded"):
-        return 0
-    other = " OR ".join(f"superseded.{column} IS DISTINCT FROM arrived.{column}" for column in CONTENT)
-    other += " OR superseded.label <> arrived.label"
-    return count(connection, f"superseded JOIN arrived USING (version, id) WHERE {other}", None)
+def _latest(connection: duckdb.DuckDBPyConnection) -> str:
+    """The relation of `arriving` with one row for each id: its last. The others go to `superseded`.
 
-
-def _write(connection: duckdb.DuckDBPyConnection, model: str, features: FeatureCodes) -> None:
-    """Take `gone` out of the table and the roll-ups and put `arrived` in."""
+    As with rows in files of their own, a label that an earlier row gave stays where the last has none.
+    """
     connection.execute("""
-        UPDATE arrived SET labelled_at = now()::TIMESTAMP WHERE label IS NOT NULL AND labelled_at IS NULL
+        CREATE TEMP TABLE latest AS
+        SELECT version, id, max(place) AS last FROM arriving GROUP BY version, id HAVING count(*) > 1
     """)
-    missing = rollups.features_to_fit(connection, model, features["numeric"])
-    rollups.fit_bins(connection, model, "arrived", missing)
-    level = base_level(connection, model, "arrived")
-    changes = f"""(
-        SELECT *, 1 AS sign FROM arrived UNION ALL BY NAME
-        SELECT *, -1 AS sign {rollups.unpacked(features)} FROM gone
-    )"""
-    rollups.write_differences(connection, model, changes, level, features)
-    if count(connection, "gone"):
-        connection.execute(
-            "DELETE FROM prediction WHERE model = ? AND (version, id) IN (SELECT (version, id) FROM gone)", [model]
-        )
-    # Sorted by day, then by place: a deep zoom reads few row groups.
-    connection.execute(f"""
-        INSERT INTO prediction ({STORED})
-        SELECT {STORED} FROM arrived ORDER BY predicted_at::DATE, morton
+    if not count(connection, "latest"):
+        return "arriving"
+    connection.execute("""
+        CREATE TEMP TABLE superseded AS
+        SELECT arriving.* FROM arriving JOIN latest USING (version, id) WHERE arriving.place < latest.last;
+        CREATE OR REPLACE TEMP TABLE latest AS FROM arriving ANTI JOIN superseded USING (place);
+        UPDATE latest SET label = earlier.label, labelled_at = earlier.labelled_at
+        FROM (
+            SELECT version, id, max_by(label, place) AS label, max_by(labelled_at, place) AS labelled_at
+            FROM superseded WHERE label IS NOT NULL GROUP BY version, id
+        ) AS earlier
+        WHERE latest.label IS NULL AND latest.version = earlier.version AND latest.id = earlier.id
     """)
-    connection.execute(
-        """INSERT INTO model_version
-        SELECT ?, version, min(predicted_at) FROM arrived
-        WHERE version NOT IN (SELECT version FROM model_version WHERE model = ?) GROUP BY version""",
-        [model, model],
+    return "latest"
+
+
+def _superseded_by_other_content(connection: duckdb.DuckDBPyConnection, arrived: str, content: list[str]) -> int:
+    other = " OR ".join(f"superseded.{column} IS DISTINCT FROM arrived.{column}" for column in content)
+    other += " OR superseded.label <> arrived.label"
+    return count(connection, f"superseded JOIN {arrived} AS arrived USING (version, id)", other)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    model: Model,
+    key: int,
+    features: FeatureCodes,
+    change: Change,
+    first: bool,
+    after: Spread,
+) -> None:
+    """Take `gone` out of the table and the roll-ups and put what arrived in.
+
+    `first` says that there was no row before; `after` is the spread of all there are then.
+    """
+    regions = connection.execute("SELECT count(*) FROM region WHERE region_set = ?", [model.regions]).fetchone()
+    wanted = rollups.wanted_levels(after, int(regions[0]) if regions else 0)
+    kept = rollups.kept_levels(connection, key)
+    anew = rollups.outdated(kept, wanted)
+    rollups.write_differences(
+        connection, key, change.signed(), {place: levels for place, levels in kept.items() if place not in anew}
     )
-    _outgrown(connection, model, level, features)
-
-
-def base_level(connection: duckdb.DuckDBPyConnection, model: str, rows: str) -> int:
-    """The finest level of the model's cell pyramid, laid by the extent of `rows` where it has none yet."""
-    stored = connection.execute("SELECT base_level FROM model WHERE name = ?", [model]).fetchone()
-    if stored and stored[0] is not None:
-        return int(stored[0])
-    level = fitting_level(connection, rows)
-    connection.execute("UPDATE model SET base_level = ? WHERE name = ?", [level, model])
-    return level
-
-
-def fitting_level(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
-    """The level at which the extent of `rows` is about a thousand cells across."""
-    extent = connection.execute(f"SELECT greatest(max(x) - min(x), max(y) - min(y)) FROM {rows}").fetchone()
-    return level_for(int(extent[0]) if extent and extent[0] is not None else SIZE, BASE_CELLS)
-
-
-def _outgrown(connection: duckdb.DuckDBPyConnection, model: str, level: int, features: FeatureCodes) -> None:
-    """Lay bins and cells anew where the first rows were too few, or too near together, to lay them well."""
-    stored = f"(FROM prediction WHERE model = {literal(model)})"
-    poor = rollups.features_to_refit(connection, model, features["numeric"])
-    if poor:
-        unpacked = f"(SELECT * {rollups.unpacked(features)} FROM {stored})"
-        rollups.fit_bins(connection, model, unpacked, poor)
-        rollups.rebuild(connection, model, level, features, ("feature_rollup",))
-    fitting = fitting_level(connection, stored)
-    if level - fitting >= 2:
-        connection.execute("UPDATE model SET base_level = ? WHERE name = ?", [fitting, model])
-        rollups.rebuild(connection, model, fitting, features, ("cell_rollup",))
+    if change.replaced:
+        connection.execute(
+            "DELETE FROM prediction WHERE model = ? AND (version, id) IN (SELECT (version, id) FROM gone)", [key]
+        )
+    columns = ", ".join((*STORED, *feature_columns(features)))
+    # By week, then by place: a deep zoom reads few row groups.
+    connection.execute(f"""
+        INSERT INTO prediction ({columns})
+        SELECT {columns} FROM {change.arrived} ORDER BY epoch(predicted_at)::BIGINT // {ONE_WEEK}, morton
+    """)
+    if first:
+        rollups.keep(connection, key, anew)
+        rollups.write_differences(connection, key, change.signed(), anew)
+    else:
+        rollups.rebuild(connection, key, anew)
+    fit_bins(connection, model.name, key, change.arrived, after.rows, features["numeric"])

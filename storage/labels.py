@@ -9,19 +9,18 @@ import duckdb
 import pyarrow as pa
 
 from storage import rollups
-from storage.batches import Batch, count, dropping, record, refuse
-from storage.catalog import class_codes
+from storage.batches import Batch, count, dropping, record, refuse, touch
+from storage.catalog import class_codes, model_key
 from storage.database import Database
-from storage.ingest import base_level
 from storage.models import Model
 from storage.readers import Source, open_source, table_source
 from storage.records import BatchResult
-from storage.staging import columns_of, stage
-from storage.validation import Layout, label_columns, literal, reason
+from storage.staging import columns_of, judge, raw_content
+from storage.validation import Layout, label_columns, literal
 
-STAGED = ("staged", "judged", "labelling", "relabelled")
-# What of a prediction the roll-ups of regions and cells sum and group by.
-SUMMED = "id, model, version, predicted_at, x, y, region, predicted, stored.label, confidence, entropy, area_m2"
+TABLES = ("judged", "latest", "matched", "labelling")
+# What of a prediction the roll-ups sum and group by.
+SUMMED = "version, predicted_at, x, y, region, predicted, label, confidence, entropy"
 UNKNOWN_ID = "no prediction with this id"
 
 
@@ -43,22 +42,18 @@ def label_table(database: Database, model: Model, table: pa.Table, source: str) 
 
 def _label(connection: duckdb.DuckDBPyConnection, model: Model, name: str, open_: Callable[[], Source]) -> BatchResult:
     started = time.perf_counter()
-    with dropping(connection, STAGED):
+    with dropping(connection, TABLES, ("relabelled",)):
         source = open_()
         layout = Layout(model, columns_of(source), source.has_geometry, name)
-        typed = label_columns(layout, class_codes(connection, model.name))
-        stage(connection, source, layout)
-        chosen = ", ".join(f"{column.expression} AS {column.name}" for column in typed)
-        connection.execute(f"""
-            CREATE TEMP TABLE judged AS SELECT rowid AS place, {chosen}, {reason(typed)} AS reason FROM staged
-        """)
-        _judge_by_predictions(connection, model.name)
+        judge(connection, source, layout, label_columns(layout, class_codes(connection, model.name)))
+        key = model_key(connection, model.name)
+        _hold_against_predictions(connection, key, raw_content(layout))
         batch = Batch(secrets.token_hex(6), "labels", model.name, name, source.content_hash)
-        refused = refuse(connection, layout, batch)
-        changed = count(connection, "relabelled")
+        refused = refuse(connection, batch)
         counts = dict(connection.execute("SELECT outcome, count(*) FROM labelling GROUP BY outcome").fetchall())
-        if changed:
-            _write(connection, model.name)
+        if counts.keys() & {"new", "replaced"}:
+            _write(connection, key)
+            touch(connection, batch, "relabelled")
         return record(
             connection,
             batch,
@@ -67,7 +62,7 @@ def _label(connection: duckdb.DuckDBPyConnection, model: Model, name: str, open_
                 source=name,
                 kind=batch.kind,
                 model=model.name,
-                rows=count(connection, "staged"),
+                rows=count(connection, "judged"),
                 accepted=counts.get("new", 0),
                 replaced=counts.get("replaced", 0),
                 unchanged=counts.get("same", 0),
@@ -79,46 +74,45 @@ def _label(connection: duckdb.DuckDBPyConnection, model: Model, name: str, open_
         )
 
 
-def _judge_by_predictions(connection: duckdb.DuckDBPyConnection, model: str) -> None:
-    """Make `relabelled`: the predictions whose label changes, with `new_label`; and `labelling`: what each row does."""
+def _hold_against_predictions(connection: duckdb.DuckDBPyConnection, key: int, content: str) -> None:
+    """Make `relabelled`: the predictions whose label changes, with `new_label`; and `labelling`: what each row does.
+
+    Rows of `judged` without a prediction are refused; `content` is SQL for such a row as JSON.
+    """
     connection.execute(f"""
-        UPDATE judged SET reason = {literal(UNKNOWN_ID)}
-        WHERE reason IS NULL AND id NOT IN (
-            SELECT stored.id FROM prediction AS stored SEMI JOIN judged USING (id)
-            WHERE stored.model = {literal(model)})
-    """)
-    connection.execute(f"""
-        CREATE TEMP TABLE relabelled AS
-        WITH last AS (
-            SELECT id, max_by(label, place) AS new_label, max_by(labelled_at, place) AS new_labelled_at
-            FROM judged WHERE reason IS NULL GROUP BY id
-        )
-        SELECT {SUMMED}, new_label, coalesce(new_labelled_at, now()::TIMESTAMP) AS new_labelled_at
-        FROM prediction AS stored JOIN last USING (id)
-        WHERE stored.model = {literal(model)} AND stored.label IS DISTINCT FROM new_label
+        CREATE TEMP TABLE latest AS
+        SELECT id, max_by(label, rowid) AS new_label, max_by(labelled_at, rowid) AS new_labelled_at
+        FROM judged WHERE reason IS NULL GROUP BY id;
+        CREATE TEMP TABLE matched AS
+        SELECT stored.rowid AS row, id, {SUMMED}, new_label,
+            coalesce(new_labelled_at, now()::TIMESTAMP) AS new_labelled_at
+        FROM prediction AS stored JOIN latest USING (id) WHERE stored.model = {key};
+        CREATE TEMP VIEW relabelled AS FROM matched WHERE label IS DISTINCT FROM new_label
     """)
     # A row of the file that a later row with the same id overtakes counts as what the later one does.
     connection.execute("""
         CREATE TEMP TABLE labelling AS
-        SELECT judged.place, CASE WHEN changed.id IS NULL THEN 'same' WHEN changed.first THEN 'new' ELSE 'replaced' END
-            AS outcome
+        SELECT judged.rowid AS row, CASE WHEN known.id IS NULL THEN 'unknown' WHEN NOT changed THEN 'same'
+            WHEN first THEN 'new' ELSE 'replaced' END AS outcome
         FROM judged LEFT JOIN (
-            SELECT id, bool_or(label IS NULL) AS first FROM relabelled GROUP BY id
-        ) AS changed USING (id)
+            SELECT id, bool_or(label IS DISTINCT FROM new_label) AS changed, bool_or(label IS NULL) AS first
+            FROM matched GROUP BY id
+        ) AS known USING (id)
         WHERE judged.reason IS NULL
     """)
+    if count(connection, "labelling", "outcome = 'unknown'"):
+        connection.execute(f"""
+            UPDATE judged SET reason = {literal(UNKNOWN_ID)}, content = {content} FROM labelling
+            WHERE judged.rowid = labelling.row AND outcome = 'unknown'
+        """)
 
 
-def _write(connection: duckdb.DuckDBPyConnection, model: str) -> None:
+def _write(connection: duckdb.DuckDBPyConnection, key: int) -> None:
     changes = """(
-        SELECT * REPLACE (new_label AS label), 1 AS sign FROM relabelled UNION ALL BY NAME
-        SELECT *, -1 AS sign FROM relabelled
+        SELECT * REPLACE (new_label AS label), 1 AS sign FROM relabelled UNION ALL SELECT *, -1 AS sign FROM relabelled
     )"""
-    rollups.write_region_differences(connection, changes)
-    rollups.write_cell_differences(connection, changes, base_level(connection, model, "relabelled"))
-    connection.execute(
-        """UPDATE prediction SET label = relabelled.new_label, labelled_at = relabelled.new_labelled_at
-        FROM relabelled
-        WHERE prediction.model = ? AND prediction.id = relabelled.id AND prediction.version = relabelled.version""",
-        [model],
-    )
+    rollups.write_differences(connection, key, changes, rollups.kept_levels(connection, key))
+    connection.execute("""
+        UPDATE prediction SET label = relabelled.new_label, labelled_at = relabelled.new_labelled_at
+        FROM relabelled WHERE prediction.rowid = relabelled.row
+    """)

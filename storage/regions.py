@@ -1,5 +1,6 @@
 """Region sets: polygons with parents, and which region each prediction lies in."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +16,11 @@ import pyproj
 import shapely
 
 from storage import rollups
-from storage.catalog import feature_codes
+from storage.batches import Batch, touch
+from storage.catalog import model_key
 from storage.database import Database
 from storage.errors import DriftmapError, InvalidFileError, NotFoundError
-from storage.region_lookup import RegionLookup
+from storage.region_lookup import PER_DEGREE, RegionLookup
 
 NO_REGION = 0
 DEFAULT_PARENT = "parent_id"  # used where a file has it; a column that was named must be there
@@ -201,8 +203,11 @@ def _replace(connection: duckdb.DuckDBPyConnection, name: str, polygons: gpd.Geo
 def assign(connection: duckdb.DuckDBPyConnection, model: str) -> int:
     """Put every prediction of `model` into its region anew; the number that changed. Roll-ups follow."""
     (region_set,) = connection.execute("SELECT region_set FROM model WHERE name = ?", [model]).fetchone() or (None,)
+    key = model_key(connection, model)
     rows = connection.execute(
-        "SELECT version, id, lon, lat, region FROM prediction WHERE model = ?", [model]
+        f"SELECT rowid AS row, lon / {PER_DEGREE} AS lon, lat / {PER_DEGREE} AS lat, region, predicted_at "
+        "FROM prediction WHERE model = ?",
+        [key],
     ).to_arrow_table()
     if not rows.num_rows:
         return 0
@@ -211,17 +216,13 @@ def assign(connection: duckdb.DuckDBPyConnection, model: str) -> int:
     moved = found != rows["region"].to_numpy()
     if not moved.any():
         return 0
-    connection.register(
-        "moved", pa.table({"version": rows["version"], "id": rows["id"], "region": found}).filter(pa.array(moved))
-    )
-    connection.execute(
-        "UPDATE prediction SET region = moved.region FROM moved "
-        "WHERE prediction.model = ? AND prediction.id = moved.id AND prediction.version = moved.version",
-        [model],
-    )
+    changed = pa.table({"row": rows["row"], "region": found, "predicted_at": rows["predicted_at"]})
+    connection.register("moved", changed.filter(pa.array(moved)))
+    connection.execute("UPDATE prediction SET region = moved.region FROM moved WHERE prediction.rowid = moved.row")
+    touch(connection, Batch(secrets.token_hex(6), "predictions", model, "regions", ""), "moved")
     connection.unregister("moved")
-    features = feature_codes(connection, model)
-    rollups.rebuild(connection, model, 0, features, ("region_rollup", "feature_rollup"))
+    kept = rollups.kept_levels(connection, key)
+    rollups.rebuild(connection, key, {place: levels for place, levels in kept.items() if place[0] == "region"})
     return int(moved.sum())
 
 

@@ -2,194 +2,277 @@
 
 Whatever changes is written as a difference: what a row was is subtracted, what it is now is added. The tables
 therefore only grow by small rows, and a reader always sums (Gray et al. 1997, Data Cube: distributive aggregates).
+
+Each roll-up is kept at levels of time (`storage.periods`) and, by cell, of space: every level down to the finest
+whose cells still hold many rows on average. Finer than that a roll-up would have as many rows as there are
+predictions, and the predictions themselves are read.
 """
 
-from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from math import log
 
 import duckdb
 
-from storage.catalog import FeatureCodes
-from storage.database import quote
-from storage.grid import DEPTH
-from storage.models import FeatureKind
-from storage.validation import feature_column, literal
+from storage.grid import DEPTH, level_for
+from storage.periods import DAY, Period
 
 BINS = 20  # of confidence
-FEATURE_BINS = 256
-FIT_ROWS = 20_000  # once bins were fitted on so many values they stay
-CELL_LEVELS = 3  # stored levels: base, base - 2, base - 4
+MILLION = 1_000_000  # sums of confidence and entropy count millionths
+COARSEST = 2  # halvings of the model's extent at the coarsest level by cell
+
+# How many rows a cell (or region) of a period has to hold on average for its roll-up to be kept.
+LEAST_ROWS = {"cell": 24, "outcome": 600, "region": 600}
 
 # Without the CASE, least() would pass over a missing confidence and answer the last bin.
 CONFIDENCE_BIN = (
     f"CASE WHEN confidence IS NOT NULL THEN CAST(least(floor(confidence * {BINS}), {BINS - 1}) AS TINYINT) END"
 )
+_CONFIDENCE = f"CAST(round(confidence * {MILLION}) AS BIGINT)"
+
+# What each sum is of a single prediction, and of a row of a roll-up that does not hold it under its own name.
+OF_ROW = {
+    "n": "1::BIGINT",
+    "n_labelled": "(label IS NOT NULL)::BIGINT",
+    "n_correct": "coalesce(label = predicted, false)::BIGINT",
+    "n_confidence": "(confidence IS NOT NULL)::BIGINT",
+    "sum_confidence": f"coalesce({_CONFIDENCE}, 0)",
+    "sum_labelled_confidence": f"CASE WHEN label IS NULL THEN 0 ELSE coalesce({_CONFIDENCE}, 0) END",
+    "sum_confidence2": f"coalesce(CAST(round(confidence * confidence * {MILLION}) AS BIGINT), 0)",
+    "n_entropy": "(entropy IS NOT NULL)::BIGINT",
+    "sum_entropy": f"coalesce(CAST(round(entropy::DOUBLE * {MILLION}) AS BIGINT), 0)",
+}
+OF_OUTCOME = {
+    "n_labelled": "CASE WHEN label IS NULL THEN 0 ELSE n END",
+    "n_correct": "CASE WHEN label = predicted THEN n ELSE 0 END",
+    "n_confidence": "CASE WHEN confidence_bin IS NULL THEN 0 ELSE n END",
+    "sum_labelled_confidence": "CASE WHEN label IS NULL THEN 0 ELSE sum_confidence END",
+}
+
+CELL_SUMS = (
+    "n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "sum_labelled_confidence", "n_entropy",
+    "sum_entropy",
+)  # fmt: skip
+OUTCOME_SUMS = ("n", "sum_confidence", "sum_confidence2")
 
 
-def cell_levels(base: int) -> list[int]:
-    """The stored levels of the cell pyramid, the finest (`base`) first. Levels between are sums of a finer one."""
-    return [level for level in range(base, base - 2 * CELL_LEVELS, -2) if level >= 0]
+@dataclass(frozen=True)
+class Rollup:
+    """A roll-up table `<name>_rollup`: what it groups by besides model, version and start of the period; its sums."""
+
+    name: str
+    by_cell: bool
+    groups: tuple[str, ...]
+    sums: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        return f"{self.name}_rollup"
+
+    @property
+    def place(self) -> str:
+        return "level, x, y" if self.by_cell else "region"
 
 
-def write_differences(
+ROLLUPS = {
+    rollup.name: rollup
+    for rollup in (
+        Rollup("cell", True, ("predicted",), CELL_SUMS),
+        Rollup("outcome", True, ("predicted", "label", "confidence_bin"), (*OUTCOME_SUMS, "n_entropy", "sum_entropy")),
+        Rollup("region", False, ("predicted", "label", "confidence_bin"), OUTCOME_SUMS),
+    )
+}
+
+Kept = dict[tuple[str, Period], tuple[int, ...]]  # levels by roll-up and period, coarsest first; (0,) by region
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How many predictions of a model there are, and what they span: positions on the map, and days."""
+
+    rows: int
+    west: int
+    north: int
+    east: int
+    south: int
+    first: date
+    last: date
+
+    @property
+    def end(self) -> date:
+        """The day after the last."""
+        return self.last + DAY
+
+    @property
+    def days(self) -> int:
+        return (self.end - self.first).days
+
+    def period_rows(self, period: Period) -> float:
+        """The number of rows of a period, on average."""
+        return self.rows * min(1.0, period.days / self.days)
+
+    def __or__(self, other: "Spread") -> "Spread":
+        return Spread(
+            self.rows + other.rows,
+            min(self.west, other.west), min(self.north, other.north),
+            max(self.east, other.east), max(self.south, other.south),
+            min(self.first, other.first), max(self.last, other.last),
+        )  # fmt: skip
+
+
+def spread_of(connection: duckdb.DuckDBPyConnection, rows: str) -> Spread | None:
+    """The spread of a relation of predictions; None where it is empty."""
+    found = connection.execute(f"""
+        SELECT count(*), min(x), min(y), max(x), max(y), min(predicted_at)::DATE, max(predicted_at)::DATE FROM {rows}
+    """).fetchone()
+    return Spread(*found) if found and found[0] else None
+
+
+def stored_spread(connection: duckdb.DuckDBPyConnection, model: str) -> Spread | None:
+    """The spread of what is stored of `model`; None where there is nothing."""
+    found = connection.execute(
+        """SELECT sum(accepted)::BIGINT, min(west), min(north), max(east), max(south), min(first_day), max(last_day)
+        FROM batch WHERE model = ? AND kind = 'predictions'""",
+        [model],
+    ).fetchone()
+    return Spread(*found) if found and found[0] else None
+
+
+def wanted_levels(spread: Spread, regions: int) -> Kept:
+    """The levels to keep of a model with that spread and so many regions."""
+    size = max(spread.east - spread.west, spread.south - spread.north, 1)
+    whole = level_for(size, 1)
+    wanted: Kept = {}
+    for rollup in ROLLUPS.values():
+        least = LEAST_ROWS[rollup.name]
+        for period in Period:
+            rows = spread.period_rows(period)
+            if not rollup.by_cell:
+                if rows >= least * (regions + 1):
+                    wanted[rollup.name, period] = (0,)
+            elif rows >= least:
+                levels = range(whole + COARSEST, min(whole + int(log(rows / least, 4) + 1e-9), DEPTH) + 1)
+                if levels:
+                    wanted[rollup.name, period] = tuple(levels)
+    return wanted
+
+
+def kept_levels(connection: duckdb.DuckDBPyConnection, key: int) -> Kept:
+    """The levels that are kept of the model `key`."""
+    kept: dict[tuple[str, Period], list[int]] = {}
+    for name, period, level in connection.execute(
+        "SELECT rollup, period, level FROM rollup_level WHERE model = ? ORDER BY rollup, period, level", [key]
+    ).fetchall():
+        kept.setdefault((name, Period(period)), []).append(level)
+    return {place: tuple(levels) for place, levels in kept.items()}
+
+
+def outdated(kept: Kept, wanted: Kept) -> Kept:
+    """What of `wanted` is to be made anew: where finer levels have become worth it, or the extent has grown.
+
+    What is kept one level finer than wanted stays: rows come and go.
+    """
+    anew: Kept = {}
+    for place in kept.keys() | wanted.keys():
+        old, new = kept.get(place, ()), wanted.get(place, ())
+        if new and not (old and old[0] <= new[0] + 1 and new[-1] <= old[-1] <= new[-1] + 1):
+            anew[place] = new
+    return anew
+
+
+def rebuild(connection: duckdb.DuckDBPyConnection, key: int, levels: Kept) -> None:
+    """Make these roll-ups of the model `key` anew, at these levels, from its rows."""
+    for name, period in levels:
+        table = ROLLUPS[name].table
+        connection.execute(f"DELETE FROM {table} WHERE model = ? AND period = ?", [key, int(period)])
+        connection.execute(
+            "DELETE FROM rollup_level WHERE model = ? AND rollup = ? AND period = ?", [key, name, int(period)]
+        )
+    keep(connection, key, levels)
+    write_differences(connection, key, f"(SELECT *, 1 AS sign FROM prediction WHERE model = {key})", levels)
+
+
+def keep(connection: duckdb.DuckDBPyConnection, key: int, levels: Kept) -> None:
+    """Put down that these levels are kept of the model `key`."""
+    rows = [[key, name, int(period), level] for (name, period), kept in levels.items() for level in kept]
+    if rows:
+        connection.executemany("INSERT INTO rollup_level VALUES (?, ?, ?, ?)", rows)
+
+
+def write_differences(connection: duckdb.DuckDBPyConnection, key: int, changes: str, levels: Kept) -> None:
+    """Add the rows of the relation `changes` to the roll-ups of the model `key` at these levels.
+
+    `changes` holds prediction rows with `sign` 1 (is now) or -1 (was).
+    """
+    for name, rollup in ROLLUPS.items():
+        periods = sorted((period for kept, period in levels if kept == name), reverse=True)
+        days = None
+        for period in periods:
+            if rollup.by_cell:
+                _write_cells(connection, key, changes, rollup, period, levels[name, period])
+            elif days is None:
+                _difference(connection, changes, rollup, period, None)
+                _insert(connection, key, rollup, period)
+                days = period if period is Period.DAY else None
+                if days:
+                    connection.execute("CREATE OR REPLACE TEMP TABLE by_day AS FROM difference")
+            else:
+                sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
+                connection.execute(f"""
+                    CREATE OR REPLACE TEMP TABLE difference AS
+                    SELECT version, {period.start_sql("start")} AS start, region, {", ".join(rollup.groups)}, {sums}
+                    FROM by_day GROUP BY ALL
+                """)
+                _insert(connection, key, rollup, period)
+        connection.execute("DROP TABLE IF EXISTS temp.by_day; DROP TABLE IF EXISTS temp.difference")
+
+
+def _write_cells(
     connection: duckdb.DuckDBPyConnection,
-    model: str,
+    key: int,
     changes: str,
-    base: int,
-    features: FeatureCodes,
+    rollup: Rollup,
+    period: Period,
+    levels: tuple[int, ...],
 ) -> None:
-    """Add the rows of the relation `changes` to the roll-ups of `model`.
+    sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
+    _difference(connection, changes, rollup, period, levels[-1])
+    _insert(connection, key, rollup, period)
+    for level in reversed(levels[:-1]):  # each from the one that is twice as fine
+        connection.execute(f"""
+            CREATE OR REPLACE TEMP TABLE difference AS
+            SELECT version, start, {level}::TINYINT AS level, x >> 1 AS x, y >> 1 AS y, {", ".join(rollup.groups)}, {sums}
+            FROM difference GROUP BY ALL
+        """)
+        _insert(connection, key, rollup, period)
 
-    `changes` holds prediction rows with `sign` 1 (is now) or -1 (was), features in columns of their own
-    (see `feature_column`). `features` are the feature codes by kind; none where no feature changed.
-    """
-    write_region_differences(connection, changes)
-    write_cell_differences(connection, changes, base)
-    write_feature_differences(connection, model, changes, features)
 
-
-def write_region_differences(connection: duckdb.DuckDBPyConnection, changes: str) -> None:
+def _difference(
+    connection: duckdb.DuckDBPyConnection, changes: str, rollup: Rollup, period: Period, level: int | None
+) -> None:
+    """Make `difference` from rows, at one level of time and (by cell) of space."""
+    place = (
+        "region"
+        if level is None
+        else f"{level}::TINYINT AS level, x >> {DEPTH - level} AS x, y >> {DEPTH - level} AS y"
+    )
+    groups = ", ".join(f"{CONFIDENCE_BIN} AS {each}" if each == "confidence_bin" else each for each in rollup.groups)
+    sums = ", ".join(f"sum(sign * {OF_ROW[each]})::BIGINT AS {each}" for each in rollup.sums)
     connection.execute(f"""
-        INSERT INTO region_rollup
-        SELECT model, version, predicted_at::DATE AS day, region, predicted, label, {CONFIDENCE_BIN} AS bin,
-            sum(sign),
-            coalesce(sum(sign * confidence), 0), coalesce(sum(sign * confidence * confidence), 0),
-            coalesce(sum(sign) FILTER (entropy IS NOT NULL), 0), coalesce(sum(sign * entropy::DOUBLE), 0),
-            coalesce(sum(sign) FILTER (area_m2 IS NOT NULL), 0), coalesce(sum(sign * area_m2), 0)
-        FROM {changes} GROUP BY ALL ORDER BY day, region
-    """)
-
-
-def write_cell_differences(connection: duckdb.DuckDBPyConnection, changes: str, base: int) -> None:
-    sums = """
-        sum(n) AS n, sum(n_labelled) AS n_labelled, sum(n_correct) AS n_correct,
-        sum(n_confidence) AS n_confidence, sum(sum_confidence) AS sum_confidence,
-        sum(n_entropy) AS n_entropy, sum(sum_entropy) AS sum_entropy
-    """
-    coarser = cell_levels(base)[1:]
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE cell_difference AS
-        SELECT model, version, predicted_at::DATE AS day, {base}::TINYINT AS level,
-            x >> {DEPTH - base} AS x, y >> {DEPTH - base} AS y, predicted,
-            sum(sign) AS n,
-            coalesce(sum(sign) FILTER (label IS NOT NULL), 0) AS n_labelled,
-            coalesce(sum(sign) FILTER (label = predicted), 0) AS n_correct,
-            coalesce(sum(sign) FILTER (confidence IS NOT NULL), 0) AS n_confidence,
-            coalesce(sum(sign * confidence), 0) AS sum_confidence,
-            coalesce(sum(sign) FILTER (entropy IS NOT NULL), 0) AS n_entropy,
-            coalesce(sum(sign * entropy::DOUBLE), 0) AS sum_entropy
+        CREATE OR REPLACE TEMP TABLE difference AS
+        SELECT version, {period.start_sql("predicted_at")} AS start, {place}, {groups}, {sums}
         FROM {changes} GROUP BY ALL
     """)
-    for level in coarser:
-        connection.execute(f"""
-            INSERT INTO cell_rollup
-            SELECT model, version, day, {level}, x >> {base - level} AS cx, y >> {base - level} AS cy, predicted, {sums}
-            FROM cell_difference GROUP BY ALL ORDER BY day, cy, cx
-        """)
-    connection.execute("INSERT INTO cell_rollup SELECT * FROM cell_difference ORDER BY day, y, x")
-    connection.execute("DROP TABLE cell_difference")
 
 
-def write_feature_differences(
-    connection: duckdb.DuckDBPyConnection, model: str, changes: str, features: FeatureCodes
-) -> None:
-    bins = feature_bins(connection, model)
-    for kind, codes in features.items():
-        for name, code in codes.items():
-            column = feature_column(kind, code)
-            if kind == "numeric":
-                binned, category = bin_expression(column, bins.get(name)), "NULL::VARCHAR"
-            else:
-                binned, category = "NULL::INTEGER", column
-            connection.execute(f"""
-                INSERT INTO feature_rollup
-                SELECT model, version, predicted_at::DATE AS day, region, {literal(name)}, {binned} AS bin,
-                    {category} AS category, sum(sign) AS n
-                FROM {changes} GROUP BY ALL HAVING n <> 0 ORDER BY day, region
-            """)
-
-
-def bin_expression(column: str, bins: tuple[float, float] | None) -> str:
-    """SQL for the bin of a numeric feature: an open-ended integer; NULL where missing or not finite."""
-    if bins is None:
-        return "NULL::INTEGER"
-    origin, width = bins
-    place = f"floor(({column}::DOUBLE - {origin!r}) / {width!r})"
-    return f"CASE WHEN isfinite({column}) THEN CAST(greatest(least({place}, 1e9), -1e9) AS INTEGER) END"
-
-
-def feature_bins(connection: duckdb.DuckDBPyConnection, model: str) -> dict[str, tuple[float, float]]:
-    """(origin, width) of the bins of each numeric feature of `model` that has any value yet."""
-    rows = connection.execute("SELECT feature, origin, width FROM feature_bins WHERE model = ?", [model]).fetchall()
-    return {feature: (origin, width) for feature, origin, width in rows}
-
-
-def fit_bins(connection: duckdb.DuckDBPyConnection, model: str, source: str, codes: dict[str, int]) -> None:
-    """Lay the bins of numeric features anew where more rows would lay them better.
-
-    256 bins over the span between the 0.1% and 99.9% quantiles of `source`; values beyond fall into further bins
-    of the same width, so a shift is measured, never clipped. Normed Wasserstein distances from such bins lie
-    within 0.005 of those from the values themselves.
-    """
-    for name, code in codes.items():
-        column = feature_column("numeric", code)
-        low, high, count = connection.execute(f"""
-            SELECT quantile_cont({column}::DOUBLE, 0.001), quantile_cont({column}::DOUBLE, 0.999), count(*)
-            FROM {source} WHERE isfinite({column})
-        """).fetchone() or (None, None, 0)
-        if not count:
-            continue
-        width = (high - low) / FEATURE_BINS or max(abs(low), 1.0) / FEATURE_BINS
-        connection.execute("DELETE FROM feature_bins WHERE model = ? AND feature = ?", [model, name])
-        connection.execute("INSERT INTO feature_bins VALUES (?, ?, ?, ?, ?)", [model, name, low, width, count])
-
-
-def features_to_fit(connection: duckdb.DuckDBPyConnection, model: str, codes: dict[str, int]) -> dict[str, int]:
-    """The numeric features (with codes) that have no bins yet."""
-    fitted = feature_bins(connection, model)
-    return {name: code for name, code in codes.items() if name not in fitted}
-
-
-def features_to_refit(connection: duckdb.DuckDBPyConnection, model: str, codes: dict[str, int]) -> dict[str, int]:
-    """The numeric features (with codes) whose bins were fitted on few values, now that there are four times as many."""
-    poor = connection.execute(
-        """SELECT feature FROM feature_bins JOIN feature_rollup USING (model, feature)
-        WHERE model = ? AND fitted_on < ? AND bin IS NOT NULL
-        GROUP BY feature, fitted_on HAVING sum(n) >= 4 * fitted_on""",
-        [model, FIT_ROWS],
-    ).fetchall()
-    return {name: codes[name] for (name,) in poor if name in codes}
-
-
-def unpacked(features: FeatureCodes) -> str:
-    """SQL select list that puts the feature lists of `prediction` back into columns of their own."""
-    return "".join(
-        f", {kind}_features[{code}] AS {feature_column(kind, code)}"
-        for kind, codes in features.items()
-        for code in codes.values()
-    )
-
-
-def packed(features: FeatureCodes, kind: FeatureKind) -> str:
-    """SQL for the list of the features of `kind`, from columns of their own."""
-    columns = ", ".join(quote(feature_column(kind, code)) for code in sorted(features[kind].values()))
-    return f"[{columns}]" if columns else "NULL"
-
-
-def rebuild(
-    connection: duckdb.DuckDBPyConnection,
-    model: str,
-    base: int,
-    features: FeatureCodes,
-    tables: Iterable[str] = ("region_rollup", "cell_rollup", "feature_rollup"),
-) -> None:
-    """Make the named roll-ups of `model` anew from its rows."""
-    tables = tuple(tables)
-    changes = f"(SELECT *, 1 AS sign {unpacked(features)} FROM prediction WHERE model = {literal(model)})"
-    for table in tables:
-        connection.execute(f"DELETE FROM {table} WHERE model = ?", [model])
-    if "region_rollup" in tables:
-        write_region_differences(connection, changes)
-    if "cell_rollup" in tables:
-        write_cell_differences(connection, changes, base)
-    if "feature_rollup" in tables:
-        write_feature_differences(connection, model, changes, features)
+def _insert(connection: duckdb.DuckDBPyConnection, key: int, rollup: Rollup, period: Period) -> None:
+    columns = ", ".join(("model", "version", "period", "start", rollup.place, *rollup.groups, *rollup.sums))
+    # By tiles, and tiles of tiles: a view reads few row groups.
+    order = "y >> 6, x >> 6, y >> 3, x >> 3" if rollup.by_cell else "region"
+    some = " OR ".join(f"{each} <> 0" for each in rollup.sums)
+    connection.execute(f"""
+        INSERT INTO {rollup.table} ({columns})
+        SELECT {key} AS model, version, {int(period)} AS period, start, {rollup.place}, {", ".join(rollup.groups)},
+            {", ".join(rollup.sums)}
+        FROM difference WHERE {some} ORDER BY start, {order}
+    """)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from storage.catalog import FeatureCodes
+from storage.catalog import FeatureCodes, feature_column
 from storage.database import quote
 from storage.errors import InvalidFileError
 from storage.models import Model
@@ -241,11 +241,6 @@ def _features(layout: Layout, features: FeatureCodes) -> list[Typed]:
             else:
                 typed.append(Typed(column, layout.text(name)))
     return typed
-
-
-def feature_column(kind: str, code: int) -> str:
-    """The name of a feature's column while rows are on their way into the lists of the table."""
-    return f"{kind}_{code}"
 
 
 def label_columns(layout: Layout, codes: dict[str, int]) -> list[Typed]:

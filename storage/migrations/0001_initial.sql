@@ -2,19 +2,23 @@
 
 CREATE TABLE model (
     name VARCHAR NOT NULL,
+    "key" INTEGER NOT NULL,                  -- storage.keys.key_of(name): stands for the model in the large tables
     specification VARCHAR NOT NULL,          -- storage.models.Model as JSON
     region_set VARCHAR,
-    base_level TINYINT,                      -- finest level of the cell pyramid; NULL before the first row
     registered_at TIMESTAMP NOT NULL
 );
 
 -- Classes are coded once and never recoded, so a class can be added or reordered in the configuration.
 CREATE TABLE model_class (model VARCHAR NOT NULL, code SMALLINT NOT NULL, name VARCHAR NOT NULL);
 
--- So are features, each within its kind: the code is the place in the lists of a prediction, from 1.
+-- So are features, each within its kind: code 3 of kind numeric is the column numeric_3 of prediction.
 CREATE TABLE model_feature (model VARCHAR NOT NULL, kind VARCHAR NOT NULL, code SMALLINT NOT NULL, name VARCHAR NOT NULL);
 
-CREATE TABLE model_version (model VARCHAR NOT NULL, version VARCHAR NOT NULL, first_seen TIMESTAMP NOT NULL);
+CREATE TABLE model_version (
+    model VARCHAR NOT NULL, version VARCHAR NOT NULL,
+    "key" INTEGER NOT NULL,                  -- storage.keys.key_of(version)
+    first_seen TIMESTAMP NOT NULL
+);
 
 -- Where the bins of a numeric feature lie: bin = floor((value - origin) / width), open-ended.
 CREATE TABLE feature_bins (
@@ -23,12 +27,13 @@ CREATE TABLE feature_bins (
     fitted_on BIGINT NOT NULL                -- rows the bins were fitted on
 );
 
+-- A column for each feature (numeric_1 FLOAT, categorical_1 VARCHAR, ...) is added when a model first has so many.
 CREATE TABLE prediction (
     id VARCHAR NOT NULL,
-    model VARCHAR NOT NULL,
-    version VARCHAR NOT NULL,
+    model INTEGER NOT NULL,                  -- keys, which pack and compare better than names
+    version INTEGER NOT NULL,
     predicted_at TIMESTAMP NOT NULL,         -- UTC
-    lon DOUBLE NOT NULL, lat DOUBLE NOT NULL, -- EPSG:4326, degrees
+    lon INTEGER NOT NULL, lat INTEGER NOT NULL, -- EPSG:4326, in 1e-7 degrees (1 cm)
     x INTEGER NOT NULL, y INTEGER NOT NULL,  -- Web Mercator, in 2^-30 of the world, from the north-west corner
     region INTEGER NOT NULL,                 -- key of the deepest region that holds the point; 0: none
     predicted SMALLINT NOT NULL,             -- class code
@@ -36,12 +41,9 @@ CREATE TABLE prediction (
     probabilities FLOAT[],                   -- by class code
     entropy FLOAT,                           -- nats
     mutual_information FLOAT,                -- nats
-    numeric_features FLOAT[],                -- by feature code
-    categorical_features VARCHAR[],
     area_m2 DOUBLE,
     label SMALLINT,                          -- class code; NULL until the label is known
-    labelled_at TIMESTAMP,
-    batch VARCHAR NOT NULL
+    labelled_at TIMESTAMP
 );
 
 CREATE TABLE batch (
@@ -53,8 +55,13 @@ CREATE TABLE batch (
     received_at TIMESTAMP NOT NULL,
     "rows" BIGINT NOT NULL, accepted BIGINT NOT NULL, replaced BIGINT NOT NULL, unchanged BIGINT NOT NULL,
     refused BIGINT NOT NULL, outside_regions BIGINT NOT NULL, repaired BIGINT NOT NULL,
-    seconds DOUBLE NOT NULL
+    seconds DOUBLE NOT NULL,
+    west INTEGER, north INTEGER, east INTEGER, south INTEGER,   -- what its predictions span: positions on the map
+    first_day DATE, last_day DATE
 );
+
+-- On which days a batch changed predictions (kind predictions) or their labels: what tells a window it is out of date.
+CREATE TABLE touched_day (model VARCHAR NOT NULL, day DATE NOT NULL, kind VARCHAR NOT NULL, batch VARCHAR NOT NULL);
 
 CREATE TABLE rejected_row (
     batch VARCHAR NOT NULL,
@@ -74,27 +81,38 @@ CREATE TABLE region (
 );
 
 -- Roll-ups hold additive sums only. A change is a further row (negative for what is taken away): always sum.
+-- Each is kept at several levels of time: period 0 is all time, 1 months, 2 weeks from Monday, 3 days; start is the
+-- first day of the period. Sums of confidence and entropy count millionths, so that they are exact in any order.
+
+-- By cell of the map pyramid: the map, and what changes from day to day.
 CREATE TABLE cell_rollup (
-    model VARCHAR NOT NULL, version VARCHAR NOT NULL, day DATE NOT NULL,
+    model INTEGER NOT NULL, version INTEGER NOT NULL, period TINYINT NOT NULL, start DATE NOT NULL,
     level TINYINT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, predicted SMALLINT NOT NULL,
     n BIGINT NOT NULL, n_labelled BIGINT NOT NULL, n_correct BIGINT NOT NULL,
-    n_confidence BIGINT NOT NULL, sum_confidence DOUBLE NOT NULL, n_entropy BIGINT NOT NULL, sum_entropy DOUBLE NOT NULL
+    n_confidence BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_labelled_confidence BIGINT NOT NULL,
+    n_entropy BIGINT NOT NULL, sum_entropy BIGINT NOT NULL
 );
 
-CREATE TABLE region_rollup (
-    model VARCHAR NOT NULL, version VARCHAR NOT NULL, day DATE NOT NULL, region INTEGER NOT NULL,
+-- By cell too, with what accuracy, confusion and calibration are made of: a box on the map.
+CREATE TABLE outcome_rollup (
+    model INTEGER NOT NULL, version INTEGER NOT NULL, period TINYINT NOT NULL, start DATE NOT NULL,
+    level TINYINT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL,
     predicted SMALLINT NOT NULL, label SMALLINT, confidence_bin TINYINT,   -- 20 equal bins; NULL: no confidence
-    n BIGINT NOT NULL,
-    sum_confidence DOUBLE NOT NULL, sum_confidence2 DOUBLE NOT NULL, n_entropy BIGINT NOT NULL, sum_entropy DOUBLE NOT NULL,
-    n_area BIGINT NOT NULL, sum_area DOUBLE NOT NULL
+    n BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_confidence2 BIGINT NOT NULL,
+    n_entropy BIGINT NOT NULL, sum_entropy BIGINT NOT NULL
 );
 
-CREATE TABLE feature_rollup (
-    model VARCHAR NOT NULL, version VARCHAR NOT NULL, day DATE NOT NULL, region INTEGER NOT NULL,
-    feature VARCHAR NOT NULL,
-    bin INTEGER,                             -- numeric features; NULL with no category: missing
-    category VARCHAR,                        -- categorical features
-    n BIGINT NOT NULL
+-- The same by region: every figure that a run gives.
+CREATE TABLE region_rollup (
+    model INTEGER NOT NULL, version INTEGER NOT NULL, period TINYINT NOT NULL, start DATE NOT NULL,
+    region INTEGER NOT NULL,
+    predicted SMALLINT NOT NULL, label SMALLINT, confidence_bin TINYINT,
+    n BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_confidence2 BIGINT NOT NULL
+);
+
+-- Which levels of which roll-up are kept of a model: those that hold far fewer rows than there are predictions.
+CREATE TABLE rollup_level (
+    model INTEGER NOT NULL, rollup VARCHAR NOT NULL, period TINYINT NOT NULL, level TINYINT NOT NULL
 );
 
 CREATE TABLE run (

@@ -123,7 +123,7 @@ class Plain:
         columns = ["id", "version", *CONTENT, "label", "region", "day", "x", "y"]
         records = []
         for row in self.rows.values():
-            x, y = grid.position(np.array([row["lon"]]), np.array([row["lat"]]))
+            x, y = grid.position(*(np.round(np.array([row[axis]]) * 1e7) / 1e7 for axis in ("lon", "lat")))
             place = {"region": self.region(row), "day": row["time"].date(), "x": int(x[0]), "y": int(y[0])}
             records.append({**row, **place})
         frame = pd.DataFrame(records, columns=columns).astype(object)
@@ -142,7 +142,8 @@ def same(one: Row, other: Row) -> bool:
 
 
 def plus(values: pd.Series) -> float:
-    return float(sum(value for value in values if pd.notna(value)))
+    """The sum, of millionths."""
+    return float(sum(np.floor(value * 1e6 + 0.5) for value in values if pd.notna(value))) / 1e6
 
 
 def sums(group: pd.DataFrame) -> dict[str, float]:
@@ -154,11 +155,10 @@ def sums(group: pd.DataFrame) -> dict[str, float]:
         "n_correct": int((group["label"] == group["predicted"])[labelled].sum()),
         "n_confidence": int(confident.sum()),
         "sum_confidence": plus(group["confidence"]),
+        "sum_labelled_confidence": plus(group["confidence"][labelled]),
         "sum_confidence2": plus(group["confidence"].map(lambda c: None if c is None else c * c)),
         "n_entropy": int(group["entropy"].notna().sum()),
         "sum_entropy": plus(group["entropy"]),
-        "n_area": int(group["area_m2"].notna().sum()),
-        "sum_area": plus(group["area_m2"]),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -23,7 +24,7 @@ from storage.models import Columns, Model
 from storage.queries import Filter
 
 MODEL = Model(name="crops", classes=("wheat", "rice"), features={"ndvi": "numeric", "sensor": "categorical"})
-TABLES = ("prediction", "region_rollup", "cell_rollup", "feature_rollup", "batch", "rejected_row", "feature_bins")
+TABLES = ("prediction", "region_rollup", "cell_rollup", "outcome_rollup", "rollup_level", "touched_day", "batch", "rejected_row", "feature_bins")
 
 
 @pytest.fixture
@@ -188,21 +189,21 @@ def test_a_damaged_page_changes_nothing_though_it_shows_only_when_the_rows_are_r
     assert content(database) == before
 
 
-@pytest.mark.parametrize("after", ["write_region_differences", "write_cell_differences", "write_feature_differences"])
 def test_a_failure_in_the_middle_of_a_write_rolls_everything_back(
-    database: Database, monkeypatch: pytest.MonkeyPatch, after: str
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rollups, "LEAST_ROWS", dict.fromkeys(rollups.LEAST_ROWS, 0.1))
     ingest_table(database, MODEL, pa.Table.from_pandas(rows(20)), "first")
     before = content(database)
-    real = getattr(rollups, after)
+    real = rollups.write_differences
 
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: Any) -> None:
         real(*arguments)
         raise OSError("No space left on device")
 
     second = pa.Table.from_pandas(rows(40, seed=2))
     with monkeypatch.context() as patched:
-        patched.setattr(rollups, after, fail)
+        patched.setattr(rollups, "write_differences", fail)
         with pytest.raises(OSError, match="No space left"):
             ingest_table(database, MODEL, second, "second")
     assert content(database) == before
@@ -217,7 +218,7 @@ def test_a_failure_after_the_rows_went_in_rolls_everything_back(
 
     before = content(database)
     with monkeypatch.context() as patched:
-        patched.setattr(ingest, "_outgrown", fail)
+        patched.setattr(ingest, "fit_bins", fail)
         with pytest.raises(OSError, match="No space left"):
             ingest_table(database, MODEL, pa.Table.from_pandas(rows()), "rows")
     assert content(database) == before
@@ -306,17 +307,41 @@ def test_a_class_may_come_later_and_older_rows_keep_theirs(database: Database) -
     assert queries.predictions(database, Filter("crops", classes=("fallow",)))["id"].tolist() == ["new"]
 
 
-def test_cells_are_laid_anew_when_later_rows_lie_further_apart(database: Database) -> None:
-    ingest_table(database, MODEL, pa.Table.from_pandas(rows(1)), "one place")
-    narrow = queries.base_level(database, "crops")
-    far = rows(20, 2).assign(lon=np.linspace(0, 90, 20))
+def test_levels_are_laid_anew_when_later_rows_lie_further_apart(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "LEAST_ROWS", dict.fromkeys(rollups.LEAST_ROWS, 0.01))
+    ingest_table(database, MODEL, pa.Table.from_pandas(rows(20)), "one field")
+    narrow = levels(database, "cell")
+    far = rows(20, 2).assign(id=[f"far {n}" for n in range(20)], lon=np.linspace(0, 90, 20))
     ingest_table(database, MODEL, pa.Table.from_pandas(far), "a continent")
-    wide = queries.base_level(database, "crops")
-    assert wide < narrow
-    for level in (wide, wide - 2, wide - 4, 0):
-        assert queries.cells(database, Filter("crops"), level)["n"].sum() == 20
-    levels = database.rows("SELECT DISTINCT level FROM cell_rollup WHERE model = 'crops'")
-    assert {level for (level,) in levels} == set(rollups.cell_levels(wide))
+    wide = levels(database, "cell")
+    assert min(wide) < min(narrow)
+    assert max(wide) < max(narrow)
+    assert levels(database, "region") == {0}
+    for level in (0, *wide, max(wide) + 2):
+        assert queries.cells(database, Filter("crops"), level)["n"].sum() == 40
+
+
+def test_finer_levels_come_when_there_are_more_rows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollups, "LEAST_ROWS", {"cell": 1, "outcome": 4, "region": 4})
+    found = []
+    for number, count in enumerate((40, 400, 4000)):
+        batch = rows(count, number).assign(id=[f"{number}-{n}" for n in range(count)])
+        batch[["lon", "lat"]] = np.random.default_rng(number).uniform(60, 64, (count, 2))
+        ingest_table(database, MODEL, pa.Table.from_pandas(batch), f"batch {number}")
+        found.append({name: len(levels(database, name)) for name in ("cell", "outcome")})
+    assert found[0]["cell"] < found[1]["cell"] < found[2]["cell"]
+    assert found[2]["outcome"] < found[2]["cell"]
+    assert queries.cells(database, Filter("crops"), 9)["n"].sum() == 4440
+
+
+def levels(database: Database, rollup: str) -> set[int]:
+    """The levels kept of a roll-up, and its table holds no other."""
+    kept = database.rows("SELECT period, level FROM rollup_level WHERE rollup = ?", [rollup])
+    if rollup != "region":
+        assert set(database.rows(f"SELECT DISTINCT period, level FROM {rollup}_rollup")) == set(kept)
+    return {level for _, level in kept}
 
 
 def test_bins_of_a_feature_are_laid_anew_when_the_first_values_were_few(database: Database) -> None:

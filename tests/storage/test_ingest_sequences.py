@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from storage import queries
+from storage import queries, rollups
 from storage.batches import batches, rejected_rows
 from storage.catalog import class_names, register_model
 from storage.database import Database
@@ -76,6 +76,7 @@ def with_fault(row: Row) -> Row:
 class Sequences(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
+        self.least = dict(rollups.LEAST_ROWS)
         self.folder = Path(tempfile.mkdtemp())
         self.database = Database.open(str(self.folder / "driftmap.duckdb"))
         self.plain = Plain()
@@ -83,11 +84,14 @@ class Sequences(RuleBasedStateMachine):
         self.last_kind: Any = None
 
     def teardown(self) -> None:
+        rollups.LEAST_ROWS.update(self.least)
         self.database.close()
         shutil.rmtree(self.folder)
 
-    @initialize()
-    def register(self) -> None:
+    @initialize(least=st.sampled_from([None, 0.01, 0.3]))
+    def register(self, least: float | None) -> None:
+        if least is not None:  # that even a few rows are rolled up
+            rollups.LEAST_ROWS.update(dict.fromkeys(rollups.LEAST_ROWS, least))
         self.replace_regions(REGION_SETS[0])
         register_model(self.database, MODEL)
 
@@ -140,7 +144,7 @@ class Sequences(RuleBasedStateMachine):
         rows = queries.predictions(self.database, Filter(MODEL.name))
         assert sorted(zip(rows["version"], rows["id"], strict=True)) == sorted(self.plain.rows)
         by = ["region", "predicted", "label", "bin"]
-        sums = ["n", "sum_confidence", "sum_confidence2", "n_entropy", "sum_entropy", "n_area", "sum_area"]
+        sums = ["n", "sum_confidence", "sum_confidence2"]
         for version in ("1", "2"):
             outcomes = queries.outcomes_by_region(self.database, Filter(MODEL.name, version))
             outcomes["region"] = outcomes["region"].map(lambda region: keys.get(region))
@@ -152,9 +156,8 @@ class Sequences(RuleBasedStateMachine):
         self.feature_counts_are_what_they_should_be(expected, keys)
 
     def cells_are_what_they_should_be(self, expected: Any) -> None:
-        base = queries.base_level(self.database, MODEL.name)
-        sums = ["n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "n_entropy", "sum_entropy"]
-        for level in {base, max(base - 2, 0), max(base - 5, 0), min(base + 3, 30)}:
+        sums = list(rollups.CELL_SUMS)
+        for level in (0, 4, 7, 9, 12, 30):
             found = queries.cells(self.database, Filter(MODEL.name), level)
             x, y = (expected[axis].map(lambda place, width=1 << 30 - level: place // width) for axis in ("x", "y"))
             cells = expected.assign(x=x, y=y)
@@ -169,6 +172,15 @@ class Sequences(RuleBasedStateMachine):
             found = queries.feature_histogram(self.database, Filter(MODEL.name), feature)
             found["region"] = found["region"].map(lambda region: keys.get(region))
             assert_alike(stored(found, ["region", column], ["n"]), grouped(expected, ["region", name], ["n"]))
+
+    @invariant()
+    def every_kept_level_says_the_same(self) -> None:
+        kept = self.database.rows("SELECT DISTINCT rollup, period, level FROM rollup_level")
+        n = len(self.plain.rows)
+        for name, period, level in kept:
+            place = f"AND level = {level}" if rollups.ROLLUPS[name].by_cell else ""
+            found = self.database.rows(f"SELECT sum(n) FROM {name}_rollup WHERE period = {period} {place}")
+            assert found == [(n,)], (name, period, level)
 
     @invariant()
     def recorded_batches_add_up(self) -> None:

@@ -126,7 +126,7 @@ def test_a_failure_in_the_middle_leaves_every_label_as_it_was(
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(rollups, "write_cell_differences", fail)
+        patched.setattr(rollups, "write_differences", fail)
         with pytest.raises(OSError, match="No space left"):
             label_table(database, MODEL, labels(("s0", "wheat")), "labels")
     assert counts(database) == (6, 0, 0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage import grid, queries
+from storage import grid, queries, rollups
 from storage.catalog import register_model
 from storage.database import Database
 from storage.errors import NotFoundError
@@ -46,11 +46,15 @@ def rows(count: int, seed: int) -> pd.DataFrame:
     return frame
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, pd.DataFrame]]:
+@pytest.fixture(scope="module", params=[None, 5, 0.05], ids=["rows", "some roll-ups", "many roll-ups"])
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Database, pd.DataFrame]]:
     """A database after ingest, replacement and late labels; and the rows it should hold."""
     folder = tmp_path_factory.mktemp("queries")
-    with Database.open(str(folder / "driftmap.duckdb")) as database:
+    with pytest.MonkeyPatch.context() as patched, Database.open(str(folder / "driftmap.duckdb")) as database:
+        if request.param is not None:
+            patched.setattr(rollups, "LEAST_ROWS", dict.fromkeys(rollups.LEAST_ROWS, request.param))
         load_regions(database, "districts", write_regions(SQUARES, folder / "regions.geojson"))
         register_model(database, MODEL)
         first, second = rows(1500, 1), rows(1000, 2)
@@ -61,7 +65,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database,
         label_table(database, MODEL, pa.Table.from_pandas(labels), "labels")
         frame = pd.concat([first, second]).drop_duplicates(["version", "id"], keep="last")
         frame = frame.merge(labels, on="id", how="left")
-        x, y = grid.position(frame["lon"].to_numpy(), frame["lat"].to_numpy())
+        x, y = grid.position(*(np.round(frame[axis].to_numpy() * 1e7) / 1e7 for axis in ("lon", "lat")))
         region = []
         for lon, lat in zip(frame["lon"], frame["lat"], strict=True):
             holding = [square for square in SQUARES if square.holds(lon, lat)]
@@ -104,13 +108,16 @@ def chosen(frame: pd.DataFrame, filter_: Filter) -> pd.DataFrame:
     return frame[keep]
 
 
-def within(frame: pd.DataFrame, bounds: grid.Bounds | None, cell: int = 1) -> pd.DataFrame:
-    """The rows in the cells, `cell` positions wide, that the bounds touch."""
-    if bounds is None:
-        return frame
-    x0, y0, x1, y1 = (value // cell for value in grid.from_metres(bounds))
-    x, y = frame["x"] // cell, frame["y"] // cell
+def within(frame: pd.DataFrame, cells: tuple[int, int, int, int, int]) -> pd.DataFrame:
+    """The rows in some cells: level; x first, y first, x last, y last."""
+    level, x0, y0, x1, y1 = cells
+    x, y = (frame[axis] // (1 << (grid.DEPTH - level)) for axis in ("x", "y"))
     return frame[x.between(x0, x1) & y.between(y0, y1)]
+
+
+def inside(frame: pd.DataFrame, bounds: grid.Bounds | None) -> pd.DataFrame:
+    """The rows in the cells that a box stands for."""
+    return frame if bounds is None else within(frame, grid.snapped(bounds))
 
 
 def metres(box: tuple[float, float, float, float] | None) -> grid.Bounds | None:
@@ -129,7 +136,7 @@ quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
 def test_outcomes_are_what_a_plain_computation_gives(filled, part: dict, confidence, box) -> None:
     database, frame = filled
     filter_ = Filter("crops", **part, confidence=confidence, bounds=metres(box))
-    expected = within(chosen(frame, filter_), filter_.bounds)
+    expected = inside(chosen(frame, filter_), filter_.bounds)
     assert queries.count(database, filter_) == len(expected)
     keys = {region.key: region.id for region in region_set(database, "districts").regions}
 
@@ -138,34 +145,30 @@ def test_outcomes_are_what_a_plain_computation_gives(filled, part: dict, confide
             outcomes[column] = [None if pd.isna(code) else CLASSES[int(code)] for code in outcomes[column]]
         return outcomes.rename(columns={"confidence_bin": "bin"})
 
-    sums = ["n", "sum_confidence", "sum_confidence2", "n_entropy", "sum_entropy"]
+    sums = ["n", "sum_confidence", "sum_confidence2"]
     by = ["predicted", "label", "bin"]
     assert_alike(stored(named(queries.outcomes(database, filter_)), by, sums), grouped(expected, by, sums))
     found = named(queries.outcomes_by_region(database, filter_))
     found["region"] = [keys.get(key) for key in found["region"]]
     assert_alike(stored(found, ["region", *by], sums), grouped(expected, ["region", *by], sums))
-    sums = ["n", "n_labelled", "n_correct", "n_confidence", "sum_confidence"]
+    sums = list(queries.DAY_SUMS)
     assert_alike(stored(queries.outcomes_by_day(database, filter_), ["day"], sums), grouped(expected, ["day"], sums))
 
 
 @quick
-@given(part=filters, confidence=confidences, box=boxes, above_base=st.integers(-8, 3))
+@given(part=filters, confidence=confidences, box=boxes, level=st.integers(0, 18) | st.just(grid.DEPTH))
 def test_cells_are_what_a_plain_computation_gives_at_every_level(
-    filled, part: dict, confidence, box, above_base: int
+    filled, part: dict, confidence, box, level: int
 ) -> None:
     database, frame = filled
     filter_ = Filter("crops", **part, confidence=confidence, bounds=metres(box))
-    base = queries.base_level(database, "crops")
-    level = int(np.clip(base + above_base, 0, grid.DEPTH))
-    from_rows = filter_.region is not None or confidence is not None or level > base
-    kept = min(
-        stored_level for stored_level in (base, base - 2, base - 4, grid.DEPTH) if stored_level >= min(level, base)
-    )
-    cell = 1 if from_rows else 1 << (grid.DEPTH - kept)
-    expected = within(chosen(frame, filter_), filter_.bounds, cell)
+    assert queries.quick_level(database, filter_, level) == level  # few rows are always quick
     width = 1 << (grid.DEPTH - level)
+    expected = chosen(frame, filter_)
+    if filter_.bounds is not None:
+        expected = within(expected, (level, *(edge // width for edge in grid.from_metres(filter_.bounds))))
     expected = expected.assign(x=expected["x"] // width, y=expected["y"] // width)
-    sums = ["n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "n_entropy", "sum_entropy"]
+    sums = list(rollups.CELL_SUMS)
     assert_alike(stored(queries.cells(database, filter_, level), ["x", "y"], sums), grouped(expected, ["x", "y"], sums))
     found = queries.class_cells(database, filter_, level)
     found["predicted"] = [CLASSES[code] for code in found["predicted"]]
@@ -180,7 +183,7 @@ def test_single_predictions_come_page_by_page_in_order_of_time(
 ) -> None:
     database, frame = filled
     filter_ = Filter("crops", **part, bounds=metres(box))
-    expected = within(chosen(frame, filter_), filter_.bounds).sort_values(["time", "id", "version"])
+    expected = inside(chosen(frame, filter_), filter_.bounds).sort_values(["time", "id", "version"])
     expected = expected.iloc[offset : offset + limit]
     found = queries.predictions(database, filter_, limit, offset)
     assert list(zip(found["id"], found["version"], strict=True)) == list(
@@ -194,7 +197,9 @@ def test_extents_hold_every_prediction(filled) -> None:
     database, frame = filled
     bounds = queries.extent(database, "crops")
     assert bounds is not None
-    assert len(within(frame, bounds)) == len(frame)
+    x, y = grid.to_metres(frame["x"].to_numpy(), frame["y"].to_numpy())
+    assert bounds[0] <= x.min() <= x.max() <= bounds[2]
+    assert bounds[1] <= y.min() <= y.max() <= bounds[3]
     window = queries.time_extent(database, "crops")
     assert window is not None
     assert (window.start, window.end) == (DAYS[0], DAYS[5])

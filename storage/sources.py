@@ -1,0 +1,230 @@
+"""Where an answer comes from: the roll-ups that can give it, and rows for the rest of it.
+
+Every sum is asked for over `SELECT ... FROM (pieces) GROUP BY ...`, where the pieces together hold each prediction
+of a Filter once: whole periods of a roll-up where one has what the question needs, and single rows elsewhere. All
+sums are integers, so the answer is the same whichever pieces gave it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage import grid
+from storage.catalog import class_names, stored_model
+from storage.database import Database
+from storage.keys import key_of
+from storage.periods import Period, Piece, cover
+from storage.regions import region_set
+from storage.rollups import BINS, CONFIDENCE_BIN, OF_OUTCOME, OF_ROW, ROLLUPS, Kept, Spread, kept_levels, stored_spread
+
+Cells = tuple[int, int, int, int, int]  # level; x first, y first, x last, y last: ends included
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which predictions of a model are meant.
+
+    `start` ≤ time < `end`, whole days in UTC. `region` (an id) includes all that lies in it. `classes` are
+    predicted classes; none means all. `confidence` is low ≤ c < high, or ≤ where high is 1; ends that are a
+    multiple of 0.05 mean the confidence bins between them. `bounds` are (xmin, ymin, xmax, ymax) in EPSG:3857
+    metres, and stand for the whole cells that `storage.grid.snapped` makes of them.
+    """
+
+    model: str
+    version: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    region: str | None = None
+    classes: tuple[str, ...] = ()
+    confidence: tuple[float, float] | None = None
+    bounds: grid.Bounds | None = None
+
+    @property
+    def bins(self) -> tuple[int, int] | None:
+        """The confidence bins from the first to before the last, where `confidence` means whole bins."""
+        if self.confidence is None:
+            return None
+        low, high = (edge * BINS for edge in self.confidence)
+        whole = abs(low - round(low)) < 1e-6 and abs(high - round(high)) < 1e-6
+        return (round(low), round(high)) if whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What there is of a model: its key, its spread (None: nothing yet), the roll-ups that are kept."""
+
+    key: int
+    spread: Spread | None
+    kept: Kept
+
+
+def stored(database: Database, model: str) -> Stored:
+    """What there is of `model`; nothing where it is unknown."""
+    key = key_of(model)
+    with database.cursor() as cursor:
+        spread = stored_spread(cursor, model)
+        return Stored(key, spread, kept_levels(cursor, key) if spread else {})
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of an answer: rows (`rollup` None), or periods of a roll-up at a level."""
+
+    piece: Piece
+    rollup: str | None
+    level: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: a Filter, over which cells (None: everywhere), and from which roll-ups it can be answered.
+
+    `period` says that only that level of time will do, and `level` that cells have to be that fine at least.
+    """
+
+    filter_: Filter
+    rollups: Sequence[str]
+    cells: Cells | None = None
+    level: int | None = None
+    period: Period | None = None
+
+    def answers(self, rollup: str) -> bool:
+        """Whether a roll-up holds what the Filter filters by."""
+        by_cell, binned = ROLLUPS[rollup].by_cell, "confidence_bin" in ROLLUPS[rollup].groups
+        filter_ = self.filter_
+        confidence = filter_.confidence is None or (filter_.bins is not None and binned)
+        place = filter_.region is None if by_cell else self.cells is None
+        return confidence and place
+
+
+def parts(there: Stored, question: Question) -> list[Part]:
+    """The pieces that hold each prediction once: of the first of the question's roll-ups that can answer, and rows."""
+    if there.spread is None:
+        return []
+    finest = max([question.level or 0, question.cells[0] if question.cells else 0])
+    filter_ = question.filter_
+    for rollup in question.rollups:
+        levels: dict[Period, int] = {}
+        if question.answers(rollup):
+            for (name, period), kept in there.kept.items():
+                fitting = [level for level in kept if level >= finest or not ROLLUPS[rollup].by_cell]
+                if name == rollup and fitting and question.period in (None, period):
+                    levels[period] = min(fitting)
+        if levels:
+            pieces = cover(filter_.start, filter_.end, (there.spread.first, there.spread.end), levels)
+            return [
+                Part(each, rollup if each.period is not None else None, levels.get(each.period, 0)) for each in pieces
+            ]  # type: ignore[arg-type]
+    pieces = cover(filter_.start, filter_.end, (there.spread.first, there.spread.end), ())
+    return [Part(each, None, 0) for each in pieces]
+
+
+class Conditions:
+    """SQL conditions of a Filter, over rows or over a roll-up, with their parameters."""
+
+    def __init__(self, database: Database, filter_: Filter, key: int, cells: Cells | None = None) -> None:
+        self.filter_, self.cells = filter_, cells
+        self.common = [f"model = {key}"]
+        if filter_.version is not None:
+            self.common.append(f"version = {key_of(filter_.version)}")
+        if filter_.classes:
+            names = class_names(database, filter_.model)
+            codes = [str(names.index(name)) for name in filter_.classes if name in names]
+            self.common.append(f"predicted IN ({', '.join(codes) or 'NULL'})")
+        self.regions: list[str] = []
+        if filter_.region is not None:
+            known = region_set(database, stored_model(database, filter_.model).regions)
+            keys = ", ".join(str(key) for key in known.descendants(filter_.region))
+            self.regions.append(f"region IN ({keys})")
+
+    def of_rows(self, first: datetime | None, end: datetime | None) -> str:
+        """Over `prediction`, first ≤ predicted_at < end."""
+        conditions = [*self.common, *self.regions, *self._inside(grid.DEPTH)]
+        if first is not None:
+            conditions.append(f"predicted_at >= TIMESTAMP '{first}'")
+        if end is not None:
+            conditions.append(f"predicted_at < TIMESTAMP '{end}'")
+        if self.filter_.confidence is not None:
+            low, high = self.filter_.confidence
+            if self.filter_.bins is not None:
+                conditions.append(self._binned(CONFIDENCE_BIN))
+            else:
+                conditions.append(f"confidence >= {low!r} AND confidence {'<=' if high >= 1 else '<'} {high!r}")
+        return " AND ".join(conditions)
+
+    def of_part(self, part: Part) -> str:
+        """Over what a part is read from."""
+        piece = part.piece
+        if part.rollup is None:
+            return self.of_rows(_midnight(piece.first), _midnight(piece.end))
+        rollup = ROLLUPS[part.rollup]
+        conditions = [*self.common, f"period = {int(piece.period or 0)}"]
+        if piece.period is not Period.ALL:
+            conditions += [f"start >= DATE '{piece.first}'", f"start < DATE '{piece.end}'"]
+        if rollup.by_cell:
+            conditions += [f"level = {part.level}", *self._inside(part.level)]
+        else:
+            conditions += self.regions
+        if self.filter_.bins is not None:
+            conditions.append(self._binned("confidence_bin"))
+        return " AND ".join(conditions)
+
+    def _binned(self, column: str) -> str:
+        low, high = self.filter_.bins or (0, BINS)
+        return f"{column} BETWEEN {low} AND {high - 1}"
+
+    def _inside(self, level: int) -> list[str]:
+        """That x, y at `level` (30: positions) lie in the cells."""
+        if self.cells is None:
+            return []
+        coarse, x0, y0, x1, y1 = self.cells
+        finer = level - coarse
+        return [
+            f"x BETWEEN {x0 << finer} AND {((x1 + 1) << finer) - 1}",
+            f"y BETWEEN {y0 << finer} AND {((y1 + 1) << finer) - 1}",
+        ]
+
+
+def relation(
+    database: Database, there: Stored, question: Question, groups: Iterable[str], sums: Iterable[str]
+) -> str | None:
+    """SQL for the pieces of an answer, with the columns `groups` (of version, day, x, y, region, predicted, label,
+    confidence_bin) and `sums`; x and y are cells of the question's level. None where there is no prediction.
+    """
+    found = parts(there, question)
+    if not found:
+        return None
+    conditions = Conditions(database, question.filter_, there.key, question.cells)
+    return " UNION ALL ".join(
+        f"SELECT {', '.join(_columns(part, question, groups, sums))} "
+        f"FROM {ROLLUPS[part.rollup].table if part.rollup else 'prediction'} WHERE {conditions.of_part(part)}"
+        for part in found
+    )
+
+
+def _columns(part: Part, question: Question, groups: Iterable[str], sums: Iterable[str]) -> list[str]:
+    columns = []
+    for group in groups:
+        if group == "day":
+            expression = "start" if part.rollup else "CAST(predicted_at AS DATE)"
+        elif group in ("x", "y"):
+            finer = (part.level if part.rollup else grid.DEPTH) - (question.level or 0)
+            expression = f"{group} >> {finer}"
+        elif group == "confidence_bin" and part.rollup is None:
+            expression = CONFIDENCE_BIN
+        else:
+            expression = group
+        columns.append(f"{expression} AS {group}")
+    for each in sums:
+        if part.rollup is None:
+            columns.append(f"{OF_ROW[each]} AS {each}")
+        elif each in ROLLUPS[part.rollup].sums:
+            columns.append(each)
+        else:
+            columns.append(f"{OF_OUTCOME[each]} AS {each}")
+    return columns
+
+
+def _midnight(day: Any) -> datetime:
+    return datetime(day.year, day.month, day.day)
