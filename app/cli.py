@@ -199,6 +199,37 @@ def serve(
 
 
 @app.command()
+def compact(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Tidy up the database: fewer, fuller files, and none that nobody reads."""
+    carry_out("compact", config, as_json)
+
+
+@app.command()
+def migrate(
+    to: Annotated[str, typer.Option("--to", metavar="DATABASE", help="The lake: ducklake:postgres:dbname=….")],
+    data_path: Annotated[
+        str, typer.Option("--data-path", metavar="PATH", help="Its files: a shared folder, or s3://….")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Copy an embedded database into a lake, and prove that the two are equal."""
+    with explained(), progress_bar() as progress:
+        workspace = Workspace(load_configuration(config), progress=progress)
+        result = commands.migrate(workspace, to, data_path)
+    if as_json:
+        print_json(result)
+    else:
+        tables.show(stdout(), "migrate", result)
+    if not result["equal"]:
+        complain("The lake is not equal to the file. Do not use it; the file is as it was.")
+        raise typer.Exit(1)
+    if not as_json:
+        typer.echo(f"Equal. To use it, write into {config}:")
+        typer.echo(f"database: {result['database']}\ndata_path: {result['data_path']}")
+
+
+@app.command()
 def status(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Predictions, labels, last run and open alerts of every model."""
     carry_out("status", config, as_json)

@@ -5,6 +5,7 @@ Each takes a workspace and plain JSON values, and returns such. Paths are absolu
 
 import dataclasses
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -13,21 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from app.workspace import Workspace
-from monitoring.configuration import RegionSource
+from monitoring.configuration import RegionSource, configured_lake
 from monitoring.delivery import send_waiting
 from storage import alerts as stored_alerts
 from storage import findings as stored_findings
 from storage.catalog import registered_models, versions
-from storage.errors import DriftmapError, InvalidFileError
+from storage.database import Database
+from storage.errors import DriftmapError, InvalidFileError, LeasedError
 from storage.ingest import ingest_file
 from storage.labels import label_file
+from storage.lake import compact_lake
+from storage.leases import leased
 from storage.models import Model
 from storage.queries import Filter, outcomes_by_day, time_extent
 from storage.readers import expand
 from storage.records import BatchResult, Run
 from storage.regions import load_regions
+from storage.transfer import copy_database
 
 WHOLE = "whole"
+POLL = 2.0  # seconds between asking whether another process has finished with a model
 
 
 def ingest(workspace: Workspace, paths: list[str], model: str, model_version: str | None = None) -> dict[str, Any]:
@@ -99,20 +105,32 @@ def monitor(
     model: str | None = None,
     at: str | None = None,
     backfill: tuple[str, str] | None = None,
+    due: str | None = None,
 ) -> list[dict[str, Any]]:
     """Judge the window before `at` (or now), or every window of a span, and send what alerts say. The runs.
 
     One model that cannot be monitored does not keep the others from it; its error is raised at the end.
+    Processes that monitor one lake share the models. A window that another process judged since `due` (or now)
+    is not judged again: its run is the answer.
     """
     names = [model] if model else list(workspace.configuration.models)
+    asked = moment(due) if due else datetime.now(UTC).replace(tzinfo=None)
     runs: list[Run] = []
     errors: list[DriftmapError] = []
-    for done, name in enumerate(names):
-        workspace.progress(name, done, len(names))
-        try:
-            runs += _monitor_model(workspace, name, at, backfill)
-        except DriftmapError as error:
-            errors.append(error)
+    waiting = names
+    while waiting:
+        busy = []
+        for name in waiting:
+            workspace.progress(name, names.index(name), len(names))
+            try:
+                runs += _monitor_model(workspace, name, at, backfill, asked)
+            except LeasedError:  # another process is at it: the other models first
+                busy.append(name)
+            except DriftmapError as error:
+                errors.append(error)
+        if len(busy) == len(waiting):
+            time.sleep(POLL)
+        waiting = busy
     send_waiting(workspace.database, workspace.configuration)
     workspace.progress("", len(names), len(names))
     if len(errors) > 1:
@@ -122,18 +140,20 @@ def monitor(
     return [plain(run) for run in runs]
 
 
-def _monitor_model(workspace: Workspace, name: str, at: str | None, backfill: tuple[str, str] | None) -> list[Run]:
+def _monitor_model(
+    workspace: Workspace, name: str, at: str | None, backfill: tuple[str, str] | None, asked: datetime
+) -> list[Run]:
     from monitoring import run
 
     workspace.model(name)
-    with workspace.monitoring:
-        stored_findings.mark_interrupted(workspace.database)
+    with workspace.monitoring, leased(workspace.database, f"monitor {name}") as lease:
+        stored_findings.mark_interrupted(workspace.database, name)
         known = (workspace.database, workspace.configuration, name)
+        task = run.Task(asked, lease)
         if backfill:
             start, end = (moment(text) for text in backfill)
-            return run.backfill(*known, start, end, workspace.worker)
-        when = moment(at) if at else datetime.now(UTC).replace(tzinfo=None)
-        return run.monitor(*known, when, workspace.worker)
+            return run.backfill(*known, start, end, workspace.worker, task)
+        return run.monitor(*known, moment(at) if at else asked, workspace.worker, task)
 
 
 def status(workspace: Workspace) -> dict[str, Any]:
@@ -204,11 +224,36 @@ def runs(workspace: Workspace, model: str | None = None, limit: int = 100) -> li
     return [plain(run) for run in stored_findings.runs(workspace.database, model=model, limit=limit)]
 
 
+def compact(workspace: Workspace) -> dict[str, Any]:
+    """Tidy up the database: on a lake, merge small files and delete what nobody reads any more. What was done."""
+    if workspace.database.shared:
+        return plain(compact_lake(workspace.database))
+    raise DriftmapError(f"{workspace.database.location}: only a lake (database: ducklake:…) is compacted.")
+
+
+def migrate(workspace: Workspace, to: str, data_path: str) -> dict[str, Any]:
+    """Copy the embedded database into the empty lake `to`, and compare the two table by table.
+
+    The file stays as it is. Raises DriftmapError where it is in use or missing, or the lake is not empty.
+    """
+    source, target = workspace.configuration.database_path, configured_lake(to, data_path)
+    with Database.open(target.database_path, target.files_of_lake) as lake:
+        copies = copy_database(source, lake, workspace.progress)
+    return {
+        "from": source,
+        "database": target.database_path,
+        "data_path": target.files_of_lake,
+        "tables": [{**plain(copy), "equal": copy.equal} for copy in copies],
+        "equal": all(copy.equal for copy in copies),
+    }
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "ingest": ingest,
     "label": label,
     "regions": regions,
     "monitor": monitor,
+    "compact": compact,
     "status": status,
     "findings": findings,
     "alerts list": alerts_list,

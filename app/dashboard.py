@@ -10,6 +10,7 @@ import panel_material_ui as pmui
 from app.bar import bar
 from app.context import Context, Theme, fetch
 from app.history import History
+from app.layouts import show_late_children
 from app.pages import ENTRIES, Entry
 from app.selection import Selection, bind_to_address
 from app.states import empty_state, error_card, first_steps
@@ -68,6 +69,8 @@ def dashboard(workspace: Workspace) -> pmui.Page:
     if pn.state.location is not None:
         bind_to_address(selection, pn.state.location)
         history = [History(pn.state.location)]
+    if pn.state.curdoc is not None:
+        show_late_children(pn.state.curdoc)
     if selection.model not in names:
         selection.model = names[0] if names else None
     theme = Theme(dark=pn.state.cookies.get(THEME_COOKIE) == "dark")

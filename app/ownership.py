@@ -2,7 +2,7 @@
 
 DuckDB lets one process open a file. A server leaves `<database>.owner` beside it: its process id, the
 address of its API and a secret that only the file's owner can read. A command that finds the database
-in use sends itself there.
+in use sends itself there. A lake has no owner: every process opens it itself.
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import Any
 
 from monitoring.configuration import Configuration
 from storage.errors import DriftmapError
+from storage.lake import is_lake
 
 SECRET_HEADER = "X-Driftmap-Secret"
 
@@ -34,8 +35,14 @@ def owner_file(location: str) -> Path:
 
 
 @contextmanager
-def owning(location: str, address: str) -> Iterator[Owner]:
-    """Announce that this process owns the database `location` and answers commands at `address`."""
+def owning(location: str, address: str) -> Iterator[Owner | None]:
+    """Announce that this process owns the database `location` and answers commands at `address`.
+
+    None for a lake, which nobody owns.
+    """
+    if is_lake(location):
+        yield None
+        return
     owner = Owner(os.getpid(), address, secrets.token_urlsafe(32))
     path = owner_file(location)
     path.unlink(missing_ok=True)

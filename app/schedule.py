@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
@@ -11,8 +11,10 @@ from app import commands
 from app.workspace import Workspace
 from monitoring.delivery import send_waiting
 from storage.errors import DriftmapError, InvalidConfigurationError
+from storage.lake import is_lake
 
 log = logging.getLogger("driftmap")
+COMPACTION = "30 3 * * *"
 GRACE = 3600  # seconds a run may start late, after a busy hour or a sleeping machine
 
 
@@ -34,13 +36,17 @@ def create_scheduler(workspace: Workspace) -> AsyncIOScheduler:
         scheduler.add_job(
             monitor_now,
             trigger,
-            args=[workspace, name],
+            args=[workspace, name, trigger],
             id=f"monitor {name}",
             coalesce=True,
             max_instances=1,
             misfire_grace_time=GRACE,
         )
     scheduler.add_job(deliver, "interval", args=[workspace], minutes=1, coalesce=True, max_instances=1, id="deliver")
+    if is_lake(workspace.configuration.database):
+        scheduler.add_job(
+            compact, CronTrigger.from_crontab(COMPACTION, timezone=UTC), args=[workspace], coalesce=True, id="compact"
+        )
     return scheduler
 
 
@@ -52,11 +58,29 @@ async def deliver(workspace: Workspace) -> None:
         log.exception("delivery failed")
 
 
-async def monitor_now(workspace: Workspace, model: str) -> None:
-    """Run the monitor for `model` in a thread. What goes wrong is logged; the schedule goes on."""
-    at = datetime.now(UTC).isoformat()
+async def compact(workspace: Workspace) -> None:
+    """Tidy up the database while few people look."""
     try:
-        runs = await asyncio.to_thread(commands.monitor, workspace, model, at)
+        await asyncio.to_thread(commands.compact, workspace)
+    except Exception:
+        log.exception("compaction failed")
+
+
+def last_due(trigger: CronTrigger, now: datetime) -> datetime:
+    """When a job that runs at `now` was due: the same moment for every process with this schedule."""
+    due = now
+    fires = trigger.get_next_fire_time(None, now - timedelta(seconds=GRACE))
+    while fires is not None and fires <= now:
+        due, fires = fires, trigger.get_next_fire_time(fires, now)
+    return due
+
+
+async def monitor_now(workspace: Workspace, model: str, trigger: CronTrigger | None = None) -> None:
+    """Run the monitor for `model` in a thread. What goes wrong is logged; the schedule goes on."""
+    now = datetime.now(UTC)
+    due = last_due(trigger, now) if trigger else now
+    try:
+        runs = await asyncio.to_thread(commands.monitor, workspace, model, now.isoformat(), None, due.isoformat())
     except DriftmapError as error:
         log.error("monitor %s: %s", model, error)
     except Exception:

@@ -31,7 +31,8 @@ def serve(workspace: Workspace, host: str, port: int, api_port: int, *, schedule
     check_reachable(workspace.configuration, host)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("driftmap").setLevel(logging.INFO)
-    mark_interrupted(workspace.database)
+    if not workspace.database.shared:  # on a lake another process may be at them
+        mark_interrupted(workspace.database)
     asyncio.run(_serve(workspace, host, port, api_port, scheduled, announce))
 
 
@@ -49,7 +50,7 @@ async def _serve(
         dashboard = _dashboard(workspace, host, port)
         api = _Uvicorn(
             uvicorn.Config(
-                create_api(workspace, owner.secret),
+                create_api(workspace, owner.secret if owner else None),
                 lifespan="off",
                 log_config=None,
                 access_log=False,

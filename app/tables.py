@@ -54,6 +54,22 @@ def regions(console: Console, result: dict[str, Any]) -> None:
         console.print(f"{result['reassigned']:,} predictions assigned anew.", highlight=False)
 
 
+def compact(console: Console, result: dict[str, Any]) -> None:
+    console.print(
+        f"{result['files_before']:,} data files are now {result['files_after']:,}; {result['snapshots_ended']:,} "
+        f"snapshots ended, {result['files_deleted']:,} files deleted, in {result['seconds']:.1f} s.",
+        highlight=False,
+    )
+
+
+def migrate(console: Console, result: dict[str, Any]) -> None:
+    rows = table("table", "rows", "rows there", "checksum", "", numbers=(1, 2, 3))
+    for each in result["tables"]:
+        equal = "equal" if each["equal"] else "DIFFERENT"
+        add(rows, each["table"], f"{each['rows']:,}", f"{each['rows_there']:,}", each["checksum"], equal)
+    console.print(rows)
+
+
 def runs(console: Console, result: list[dict[str, Any]]) -> None:
     if not result:
         console.print("No runs yet. 'driftmap monitor' makes one.")
@@ -167,6 +183,8 @@ TABLES: dict[str, Callable[[Console, Any], None]] = {
     "ingest": ingest,
     "label": ingest,
     "regions": regions,
+    "compact": compact,
+    "migrate": migrate,
     "monitor": runs,
     "status": status,
     "findings": findings,

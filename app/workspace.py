@@ -42,7 +42,7 @@ class Workspace:
         """The open database. Raises DatabaseInUseError where another process owns it."""
         with self._opening:
             if self._database is None:
-                self._database = Database.open(self.configuration.database_path)
+                self._database = Database.open(self.configuration.database_path, self.configuration.files_of_lake)
             return self._database
 
     @property

@@ -23,7 +23,7 @@ COUNTS = ("n", "n_labelled", "n_correct", "n_confidence", "n_entropy")
 
 @dataclass
 class Differences:
-    """`compared` answers, those that `differ` in any count or by more than 1e-9 of a sum, and the largest such share."""
+    """`compared` answers, those that `differ` in a count or by 1e-9 of a sum, and the largest such share."""
 
     compared: int = 0
     differ: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@
     python benchmarks/ingest.py --rows 1000000 --json
 
 driftmap checks every row, finds its region, and writes the roll-ups; DuckDB's `CREATE TABLE AS` does none of it.
-Then: the first file once more, and one more day of rows. The database's size is told after a checkpoint and before
+Then: the first file once more, and one more day of rows. The size of the database is that of its closed file before
 those two. With --store the database is made anew there, and left as it was before them.
 """
 
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import duckdb
-from harness import Figures, fill, measured, opened, options, ratio, settle
+from harness import Figures, fill, measured, opened, options, ratio
 from world import DAYS, World
 
 from storage.database import Database
@@ -26,7 +26,6 @@ def measure(world: World, chosen: argparse.Namespace, folder: Path) -> Figures:
         old.unlink(missing_ok=True)
     with Database.open(str(path)) as database:
         taken = fill(database, world)
-        settle(database)
     ours, size, parquet = sum(taken), path.stat().st_size, sum(part.stat().st_size for part in parts)
     baseline = copy_time(parts, folder / "copy.duckdb")
     count = chosen.append or max(1, world.rows // DAYS)

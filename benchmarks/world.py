@@ -142,7 +142,7 @@ class World:
         return path
 
     def late_labels(self, count: int, folder: Path) -> Path:
-        """A Parquet file of labels for `count` predictions that have none, of any day; for all, where they are fewer."""
+        """A Parquet file of labels for `count` predictions of any day that have none, or for all such."""
         path = folder / "late-labels.parquet"
         share = min(1.0, 1.02 * count / max(self.rows * (1 - LABELLED), 1))
         classes = ", ".join(f"'{name}'" for name in CLASSES)

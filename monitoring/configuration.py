@@ -1,6 +1,7 @@
 """driftmap.yaml: read, checked, overridden by DRIFTMAP_… variables."""
 
 import os
+import re
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -115,6 +116,7 @@ class Alerts(Strict):
 
 class Configuration(Strict):
     database: str = "driftmap.duckdb"
+    data_path: str | None = None
     url: str = "http://localhost:5006"
     regions: dict[str, RegionSource] = Field(default_factory=dict)
     models: dict[str, MonitoredModel] = Field(default_factory=dict)
@@ -127,12 +129,29 @@ class Configuration(Strict):
     def _no_empty_token(cls, token: Any) -> Any:
         return token or None  # an empty variable must not open the door
 
+    @field_validator("database")
+    @classmethod
+    def _lake_without_password(cls, database: str) -> str:
+        if database.startswith("ducklake:") and not database.startswith("ducklake:postgres:"):
+            raise ValueError("a lake has its catalog in PostgreSQL: write ducklake:postgres:dbname=… host=…")
+        if re.search(r"password\s*=|://[^/@\s]*:[^/@\s]*@", database):
+            raise ValueError("leave the password out; set PGPASSWORD, or PGPASSFILE to a file that holds it")
+        return database
+
     @field_validator("models", mode="before")
     @classmethod
     def _named(cls, models: Any) -> Any:
         if not isinstance(models, dict):
             return models
         return {name: {**body, "name": name} if isinstance(body, dict) else body for name, body in models.items()}
+
+    @model_validator(mode="after")
+    def _data_path_of_a_lake(self) -> "Configuration":
+        if self.database.startswith("ducklake:") and self.data_path is None:
+            raise ValueError("data_path: missing; say where the lake keeps its files, as /shared/driftmap or s3://…")
+        if self.data_path is not None and not self.database.startswith("ducklake:"):
+            raise ValueError("data_path: only a lake has one (database: ducklake:postgres:…)")
+        return self
 
     @model_validator(mode="after")
     def _known_names(self) -> "Configuration":
@@ -152,6 +171,13 @@ class Configuration(Strict):
     @property
     def database_path(self) -> str:
         return self.database if ":" in self.database else str(self.resolve(self.database))
+
+    @property
+    def files_of_lake(self) -> str | None:
+        """Where a lake keeps its files: an absolute path or a URL. None for an embedded file."""
+        if self.data_path is None or "://" in self.data_path:
+            return self.data_path
+        return str(self.resolve(self.data_path))
 
 
 def load_configuration(path: Path) -> Configuration:
@@ -174,16 +200,30 @@ def load_configuration(path: Path) -> Configuration:
     try:
         return Configuration.model_validate({**body, "folder": path.resolve().parent})
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}".lstrip(": ")
-            for item in error.errors()
-        )
-        raise InvalidConfigurationError(f"{path}: {wrong}") from error
+        raise InvalidConfigurationError(f"{path}: {what_is_wrong(error)}") from error
+
+
+def configured_lake(database: str, data_path: str) -> Configuration:
+    """A configuration of nothing but a lake; a relative `data_path` is seen from the working folder.
+
+    Raises InvalidConfigurationError.
+    """
+    try:
+        return Configuration(database=database, data_path=data_path)
+    except ValidationError as error:
+        raise InvalidConfigurationError(what_is_wrong(error)) from error
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}".lstrip(": ")
+        for item in error.errors()
+    )
 
 
 def variables() -> dict[tuple[str, ...], Any]:
     """What DRIFTMAP_… variables say: DRIFTMAP_DATABASE, DRIFTMAP_MODELS__crops__window (`__` between keys)."""
-    plain = {"database", "url", "api_token"}
+    plain = {"database", "data_path", "url", "api_token"}
     found: dict[tuple[str, ...], Any] = {}
     for name, value in os.environ.items():
         keys = tuple(name.removeprefix("DRIFTMAP_").split("__"))

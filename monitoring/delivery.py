@@ -6,14 +6,15 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from monitoring.configuration import Channel, Configuration
 from storage.alerts import Delivery, alert_events, deliveries, record_attempts, stored_alert
 from storage.database import Database
-from storage.errors import DriftmapError, InvalidConfigurationError
+from storage.errors import DriftmapError, InvalidConfigurationError, LeasedError
+from storage.leases import leased
 from storage.records import Alert
 
 ATTEMPTS = 5
@@ -37,7 +38,7 @@ def send_waiting(db: Database, configuration: Configuration, now: datetime | Non
     moment = now or datetime.now(UTC).replace(tzinfo=None)
     attempted: list[Delivery] = []
     failing: set[str] = set()
-    with sending:
+    with suppress(LeasedError), sending, leased(db, "deliver", wait=60):  # or another process sends them
         for delivery in deliveries(db, "waiting"):
             if delivery.channel not in failing and due(delivery, moment):
                 after = attempt(db, configuration, delivery, moment)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -24,33 +25,55 @@ from storage.catalog import versions
 from storage.database import Database
 from storage.errors import DriftmapError, InvalidFileError, NotFoundError
 from storage.ingest import ingest_table
+from storage.leases import Lease
 from storage.readers.source import file_hash
 from storage.records import Alert, BatchResult, Finding, Run, Verdict, Window
 
 log = logging.getLogger("driftmap")
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Monitoring one model: since when it was due (UTC), and the lease that keeps other processes from it."""
+
+    asked: datetime | None = None
+    lease: Lease | None = None
+
+
+ALONE = Task()
 REPORT_ROWS = 10_000  # on each side: Evidently takes 2 s for 10,000 rows and minutes for a million
 REPORT_SEED = 0
 REPORT_METRIC = "evidently_drifted_share"
 EVIDENTLY_DRIFT_SHARE = 0.5  # Evidently's own limit for 'the dataset has drifted'
 
 
-def monitor(database: Database, configuration: Configuration, model: str, at: datetime, worker: Worker) -> list[Run]:
+def monitor(
+    database: Database, configuration: Configuration, model: str, at: datetime, worker: Worker, task: Task = ALONE
+) -> list[Run]:
     """Score new feature tables, judge the window that had ended by `at`, and judge older ones again whose
     predictions or labels changed since. The runs, the last window's first."""
     monitored = configured(configuration, model)
     score_new_tables(database, configuration, monitored, worker)
     window = window_before(at, monitored.window)
-    runs = [run_window(database, configuration, monitored, window, at, worker)]
+    runs = [run_window(database, configuration, monitored, window, at, worker, task)]
     for older, only_labels in changed_windows(database, monitored):
         if older.end < window.end:
-            runs.append(run_window(database, configuration, monitored, older, at, worker, only_labels=only_labels))
+            runs.append(
+                run_window(database, configuration, monitored, older, at, worker, task, only_labels=only_labels)
+            )
     return runs
 
 
 def backfill(
-    database: Database, configuration: Configuration, model: str, start: datetime, end: datetime, worker: Worker
+    database: Database,
+    configuration: Configuration,
+    model: str,
+    start: datetime,
+    end: datetime,
+    worker: Worker,
+    task: Task = ALONE,
 ) -> list[Run]:
     """Judge every window that tiles the span from `start` to `end`, the oldest first. The runs."""
     monitored = configured(configuration, model)
@@ -60,7 +83,7 @@ def backfill(
         raise DriftmapError(
             f"From {start.date()} to {end.date()} no window of {monitored.window} fits. Name a longer span."
         )
-    return [run_window(database, configuration, monitored, window, window.end, worker) for window in windows]
+    return [run_window(database, configuration, monitored, window, window.end, worker, task) for window in windows]
 
 
 def configured(configuration: Configuration, model: str) -> MonitoredModel:
@@ -77,18 +100,22 @@ def run_window(
     window: Window,
     at: datetime,
     worker: Worker,
+    task: Task = ALONE,
     *,
     only_labels: bool = False,
 ) -> Run:
     """Judge one window as of the moment `at`, and keep what was found, all of it or nothing.
 
-    Judging it again gives the same.
+    Judging it again gives the same. Where another process has judged it since this task was asked for, that
+    run is the answer.
     A run that fails is kept as 'failed' with its reason, and the findings of the window stay as they were.
     With `only_labels` the drift findings and the report of the last run stay.
     """
+    content = queries.content(database, filter_of(model, window, None))  # before, lest a late row be missed
+    if (done := judged_meanwhile(database, model, window, " ".join(content), task)) is not None:
+        return done
     run = store.start_run(database, model.name, window)
     try:
-        content = queries.content(database, filter_of(model, window, None))  # before, lest a late row be missed
         report = None if only_labels else start_report(database, model, window, worker)
         found = judge(database, model, window, drift=not only_labels)
         if only_labels:
@@ -98,6 +125,8 @@ def run_window(
             page, reported, message = read_report(*report, model, versions(database, model.name)[-1], window)
             found += reported
         predictions = queries.count(database, filter_of(model, window, None))
+        if task.lease is not None:
+            task.lease.confirm()
         return store.finish_run(
             database,
             run,
@@ -112,6 +141,15 @@ def run_window(
         if not isinstance(error, DriftmapError):
             log.exception("run %s of %s failed", run.id, model.name)
         return store.fail_run(database, run, str(error) or type(error).__name__)
+
+
+def judged_meanwhile(database: Database, model: MonitoredModel, window: Window, content: str, task: Task) -> Run | None:
+    """The run by which another process judged these rows and labels since the task was asked for."""
+    if task.lease is None or task.asked is None:
+        return None
+    done = store.last_done(database, model.name, window)
+    meanwhile = done is not None and done.finished_at is not None and done.finished_at >= task.asked
+    return done if meanwhile and done is not None and done.content == content else None
 
 
 def alert_judge(

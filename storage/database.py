@@ -55,6 +55,7 @@ class Database:
             if lake.is_lake(location):
                 connection.execute(f"USE {lake.CATALOG}")
                 with connection.cursor() as lock, lake.writing(lock):
+                    lake.create_lease_table(connection)
                     migrate(connection, location)
             else:
                 migrate(connection, location)

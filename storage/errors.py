@@ -27,3 +27,7 @@ class DatabaseVersionError(DriftmapError):
 
 class MissingDependencyError(DriftmapError):
     """An optional library (torch) is needed and is not installed."""
+
+
+class LeasedError(DriftmapError):
+    """Another process does at this moment what we were about to do."""

@@ -122,17 +122,18 @@ def close_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     )
 
 
-def mark_interrupted(db: Database) -> int:
-    """How many runs a process that ended left 'running'; they are 'interrupted' now.
+def mark_interrupted(db: Database, model: str | None = None) -> int:
+    """How many runs (of `model` where given) a process that ended left 'running'; they are 'interrupted' now.
 
     To be called as a monitoring process starts, before its first run.
     """
+    which = "WHERE outcome = 'running' AND model = coalesce(?, model)"
 
     def work(connection: duckdb.DuckDBPyConnection) -> int:
-        running = connection.execute("SELECT count(*) FROM run WHERE outcome = 'running'").fetchall()[0][0]
+        running = connection.execute(f"SELECT count(*) FROM run {which}", [model]).fetchall()[0][0]
         connection.execute(
-            "UPDATE run SET outcome = 'interrupted', finished_at = ?, message = ? WHERE outcome = 'running'",
-            [now(), "The process ended before the run did. Earlier findings of the window stay."],
+            f"UPDATE run SET outcome = 'interrupted', finished_at = ?, message = ? {which}",
+            [now(), "The process ended before the run did. Earlier findings of the window stay.", model],
         )
         return int(running)
 

@@ -6,20 +6,30 @@ in-memory DuckDB with the lake attached.
 
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from storage.errors import DriftmapError
+
+if TYPE_CHECKING:
+    from storage.database import Database
 
 PREFIX = "ducklake:postgres:"
 CATALOG = "lake"
 METADATA = f"__ducklake_metadata_{CATALOG}"  # how DuckLake itself attaches the PostgreSQL database
 EXTENSIONS = ("ducklake", "postgres_scanner")
 WRITING = 7_317_001  # the advisory lock of whoever writes; PostgreSQL keeps such locks apart by database
+
+KEEP = timedelta(days=1)  # nobody reads for longer
+REWRITE = 0.1  # share of deleted rows from which a file is written anew
 
 # A host that vanishes without a word loses its locks after a minute and a half, not after two hours.
 KEEPALIVE = "options='-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=20 -c tcp_keepalives_count=3'"
@@ -44,10 +54,12 @@ def connect(location: str, data_path: str | None) -> duckdb.DuckDBPyConnection:
         parameters = location.removeprefix(PREFIX)
         if "options=" not in parameters and "://" not in parameters:
             parameters = f"{parameters} {KEEPALIVE}"
-        chosen = f" (DATA_PATH {literal(data_path)})" if data_path else ""
+        options = [f"DATA_PATH {literal(data_path)}"] if data_path else []
+        # Inlined changes are not safe beside compaction (DuckLake 1.5.5): a merge and an update at once double rows.
+        options.append("DATA_INLINING_ROW_LIMIT 0")
         folder = Path(tempfile.gettempdir(), "driftmap-spill")
         connection.execute(f"SET GLOBAL temp_directory = {literal(str(folder))}")
-        connection.execute(f"ATTACH {literal('ducklake:postgres:' + parameters)} AS {CATALOG}{chosen}")
+        connection.execute(f"ATTACH {literal(PREFIX + parameters)} AS {CATALOG} ({', '.join(options)})")
     except duckdb.Error as error:
         connection.close()
         raise DriftmapError(f"{location}: cannot be opened: {first_line(error)}") from error
@@ -109,6 +121,65 @@ def is_conflict(error: BaseException) -> bool:
 def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[object, ...]]:
     """What the catalog's PostgreSQL answers to `sql`."""
     return connection.execute(f"FROM postgres_query('{METADATA}', {literal(sql)})").fetchall()
+
+
+def tell(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Have the catalog's PostgreSQL carry out `sql`, a transaction of its own."""
+    connection.execute(f"CALL postgres_execute('{METADATA}', {literal(sql)}, use_transaction=false)")
+
+
+def create_lease_table(connection: duckdb.DuckDBPyConnection) -> None:
+    """Beside DuckLake's own tables, in PostgreSQL itself: a lease needs its unique key."""
+    tell(
+        connection,
+        "CREATE TABLE IF NOT EXISTS driftmap_lease"
+        " (task text PRIMARY KEY, holder text NOT NULL, expires timestamptz NOT NULL)",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """What compaction did: data files before and after, snapshots that ended, and files deleted."""
+
+    files_before: int
+    files_after: int
+    snapshots_ended: int
+    files_deleted: int
+    seconds: float
+
+
+def compact_lake(database: "Database", keep: timedelta = KEEP) -> Tidied:
+    """Merge small files, take out deleted rows, end snapshots older than `keep`, delete files nobody can read.
+
+    Writers wait meanwhile, step by step; readers do not. Whoever reads for longer than `keep` may lose his files.
+    """
+    started = time.perf_counter()
+    before = count_files(database)
+    older = f", older_than => now() - INTERVAL {int(keep.total_seconds())} SECOND"
+
+    def call(function: str, options: str) -> int:
+        sql = f"SELECT count(*) FROM {function}('{CATALOG}'{options})"
+        return int(database.write(lambda connection: connection.execute(sql).fetchall()[0][0]))
+
+    call("ducklake_rewrite_data_files", f", delete_threshold => {REWRITE}")
+    call("ducklake_merge_adjacent_files", "")
+    ended = call("ducklake_expire_snapshots", older)
+    deleted = call("ducklake_cleanup_old_files", older)
+    orphans = call("ducklake_delete_orphaned_files", older)  # of writers that died
+    return Tidied(
+        files_before=before,
+        files_after=count_files(database),
+        snapshots_ended=ended,
+        files_deleted=deleted + orphans,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def count_files(database: "Database") -> int:
+    """The data files that the lake's tables consist of now."""
+    with database.cursor() as cursor:
+        ((files,),) = ask(cursor, "SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL")
+    return int(str(files))
 
 
 def literal(text: str) -> str:

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import yaml
 from fastapi import FastAPI
 
+T = TypeVar("T")
 START = datetime(2026, 3, 2)
 CONFIGURATION = {
     "regions": {"districts": {"path": "regions.geojson"}},
@@ -78,6 +81,12 @@ def write_small(folder: Path) -> Path:
     return folder
 
 
+def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What `coroutine` returns, run in a thread of its own: this one may have Playwright's running loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
 class Client:
     """Asks an application directly, without a server."""
 
@@ -85,10 +94,10 @@ class Client:
         self.api = api
 
     def get(self, address: str, **options: Any) -> httpx.Response:
-        return asyncio.run(self._ask("GET", address, options))
+        return run_apart(self._ask("GET", address, options))
 
     def post(self, address: str, **options: Any) -> httpx.Response:
-        return asyncio.run(self._ask("POST", address, options))
+        return run_apart(self._ask("POST", address, options))
 
     async def _ask(self, method: str, address: str, options: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self.api)

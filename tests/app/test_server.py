@@ -1,6 +1,5 @@
 """A real server process: it owns the database, answers, passes commands on, and goes quietly."""
 
-import asyncio
 import json
 import os
 import signal
@@ -19,7 +18,7 @@ from app.workspace import Workspace
 from monitoring.configuration import load_configuration
 from storage.errors import InvalidConfigurationError
 from storage.findings import runs
-from tests.app.small import predictions
+from tests.app.small import predictions, run_apart
 
 pytestmark = pytest.mark.slow
 
@@ -159,7 +158,7 @@ def test_the_schedule_has_a_job_a_model_and_refuses_nonsense(folder: Path) -> No
 
 def test_a_scheduled_run_that_goes_wrong_is_logged_and_no_more(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Workspace(load_configuration(folder / "driftmap.yaml")) as workspace:
-        asyncio.run(monitor_now(workspace, "other"))
+        run_apart(monitor_now(workspace, "other"))
         assert "No model 'other'" in caplog.text
-        asyncio.run(monitor_now(workspace, "crops"))
+        run_apart(monitor_now(workspace, "crops"))
         assert [run.outcome for run in runs(workspace.database)] == ["done"]
