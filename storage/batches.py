@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
 import duckdb
@@ -87,7 +87,7 @@ def touch(connection: duckdb.DuckDBPyConnection, batch: Batch, rows: str) -> Non
 def record(
     connection: duckdb.DuckDBPyConnection, batch: Batch, result: BatchResult, spread: Spread | None = None
 ) -> BatchResult:
-    """Keep `result` and what its predictions span; where the same content was ingested before, nothing is recorded twice.
+    """Keep `result`, and what its predictions span; the same content is not recorded twice.
 
     Content that changed nothing and was refused as before leaves the earlier batch as it was. Otherwise the
     new batch takes over the refused rows.
@@ -108,7 +108,7 @@ def record(
         [
             batch.id, batch.kind, batch.model, batch.source, batch.content_hash, result.rows, result.accepted,
             result.replaced, result.unchanged, refused, result.outside_regions, result.repaired, result.seconds,
-            *((spread.west, spread.north, spread.east, spread.south, spread.first, spread.last) if spread else [None] * 6),
+            *(astuple(spread)[1:] if spread else [None] * 6),
         ],
     )  # fmt: skip
     return result

@@ -21,7 +21,7 @@ from storage.region_lookup import RegionLookup
 from storage.regions import lookup_for
 from storage.rollups import Spread
 from storage.staging import columns_of, judge_predictions
-from storage.validation import Layout, literal, prediction_columns
+from storage.validation import Layout, Typed, literal, prediction_columns
 
 # What a prediction says. Two rows that agree in all of this and in their features are the same prediction.
 CONTENT = (
@@ -83,7 +83,8 @@ def _ingest(
     with dropping(connection, TABLES, ("arriving",)):
         source = open_()
         layout = Layout(model, columns_of(source), source.has_geometry, name)
-        judge_predictions(connection, source, layout, prediction_columns(layout, codes, features), lookup)
+        typed = prediction_columns(layout, codes, features)
+        judge_predictions(connection, source, layout, typed, lookup)
         batch = Batch(secrets.token_hex(6), "predictions", model.name, name, source.content_hash)
         refused = refuse(connection, batch)
         _number(connection, model.name, key)
@@ -93,7 +94,16 @@ def _ingest(
         if spread is not None:
             accepted = spread.rows - change.replaced
             after = before | replace(spread, rows=accepted) if before else spread
-            _write(connection, model, key, features, change, before is None, after)
+            _write(
+                connection,
+                model,
+                key,
+                features,
+                change,
+                before is None,
+                after,
+                absent(typed),
+            )
             touch(connection, batch, change.touched)
             if change.replaced:  # what is gone may have been all there was at an edge
                 connection.execute(
@@ -141,6 +151,12 @@ class Change:
         if not self.replaced:
             return f"(SELECT *, 1 AS sign FROM {self.arrived})"
         return f"(SELECT *, 1 AS sign FROM {self.arrived} UNION ALL BY NAME SELECT *, -1 AS sign FROM gone)"
+
+
+def absent(typed: list[Typed]) -> set[str]:
+    """The columns of which a file says nothing. A label is given a time where it has none."""
+    names = {column.name for column in typed if column.absent}
+    return names if "label" in names else names - {"labelled_at"}
 
 
 def _number(connection: duckdb.DuckDBPyConnection, model: str, key: int) -> None:
@@ -231,10 +247,12 @@ def _write(
     change: Change,
     first: bool,
     after: Spread,
+    missing: set[str],
 ) -> None:
     """Take `gone` out of the table and the roll-ups and put what arrived in.
 
-    `first` says that there was no row before; `after` is the spread of all there are then.
+    `first` says that there was no row before; `after` is the spread of all there are then; `missing` are columns of
+    which the batch says nothing.
     """
     regions = connection.execute("SELECT count(*) FROM region WHERE region_set = ?", [model.regions]).fetchone()
     wanted = rollups.wanted_levels(after, int(regions[0]) if regions else 0)
@@ -247,7 +265,9 @@ def _write(
         connection.execute(
             "DELETE FROM prediction WHERE model = ? AND (version, id) IN (SELECT (version, id) FROM gone)", [key]
         )
-    columns = ", ".join((*STORED, *feature_columns(features)))
+    if change.replaced:  # the rows before may have been labelled
+        missing = missing - {"label", "labelled_at"}
+    columns = ", ".join(column for column in (*STORED, *feature_columns(features)) if column not in missing)
     # By week, then by place: a deep zoom reads few row groups.
     connection.execute(f"""
         INSERT INTO prediction ({columns})

@@ -18,7 +18,7 @@ from storage.periods import Period
 from storage.records import Window
 from storage.region_lookup import PER_DEGREE
 from storage.rollups import CELL_SUMS, CONFIDENCE_BIN, MILLION, OUTCOME_SUMS
-from storage.sources import Cells, Conditions, Filter, Question, parts, relation, stored
+from storage.sources import Cells, Conditions, Filter, Question, days_of_rows, parts, relation, stored
 from storage.validation import literal
 
 __all__ = ["Bins", "Filter"]
@@ -95,8 +95,8 @@ def quick_level(database: Database, filter_: Filter, level: int) -> int:
     if there.spread is None:
         return level
     question = _of_cells(filter_, level)
-    days = sum((part.piece.end - part.piece.first).days for part in parts(there, question) if part.rollup is None)
-    rows = there.spread.rows * min(1.0, days / there.spread.days) * _share_in_sight(database, filter_)
+    days = days_of_rows(parts(there, question))
+    rows = there.spread.rows * days / there.spread.days * _share_in_sight(database, filter_) if days else 0
     if rows <= QUICK_ROWS:
         return level
     usable = [name for name in question.rollups if question.answers(name)]
@@ -129,17 +129,13 @@ def _sums(database: Database, question: Question, groups: tuple[str, ...], sums:
     """Sums by `groups`, in the order of `groups`; those of confidence and entropy in their own unit."""
     there = stored(database, question.filter_.model)
     pieces = relation(database, there, question, groups, sums)
-    columns = ", ".join(
-        f"sum({each})::BIGINT / {MILLION}.0::DOUBLE AS {each}"
-        if each.startswith("sum_")
-        else f"sum({each})::BIGINT AS {each}"
-        for each in sums
-    )
     if pieces is None:
         pieces = "SELECT " + ", ".join(f"NULL AS {each}" for each in (*groups, *sums)) + " WHERE false"
-    return database.frame(
-        f"SELECT {', '.join(groups)}, {columns} FROM ({pieces}) GROUP BY ALL HAVING sum(n) <> 0 ORDER BY {', '.join(groups)}"
+    totals = ", ".join(
+        f"sum({each})::BIGINT{f' / {MILLION}.0::DOUBLE' if each.startswith('sum_') else ''} AS {each}" for each in sums
     )
+    by = ", ".join(groups)
+    return database.frame(f"SELECT {by}, {totals} FROM ({pieces}) GROUP BY ALL HAVING sum(n) <> 0 ORDER BY {by}")
 
 
 def feature_histogram(

@@ -10,6 +10,7 @@ predictions, and the predictions themselves are read.
 
 from dataclasses import dataclass
 from datetime import date
+from itertools import product
 from math import log
 
 import duckdb
@@ -21,8 +22,10 @@ BINS = 20  # of confidence
 MILLION = 1_000_000  # sums of confidence and entropy count millionths
 COARSEST = 2  # halvings of the model's extent at the coarsest level by cell
 
-# How many rows a cell (or region) of a period has to hold on average for its roll-up to be kept.
-LEAST_ROWS = {"cell": 24, "outcome": 600, "region": 600}
+# How many rows a cell (or region) of a period has to hold on average for its roll-up to be kept, by day four times as
+# many where outcomes are told apart; and how many periods there have to be.
+LEAST_ROWS = {"cell": 24, "outcome": 1000, "region": 600}
+LEAST_PERIODS = 4
 
 # Without the CASE, least() would pass over a missing confidence and answer the last bin.
 CONFIDENCE_BIN = (
@@ -143,9 +146,9 @@ def wanted_levels(spread: Spread, regions: int) -> Kept:
     size = max(spread.east - spread.west, spread.south - spread.north, 1)
     whole = level_for(size, 1)
     wanted: Kept = {}
-    for rollup in ROLLUPS.values():
-        least = LEAST_ROWS[rollup.name]
-        for period in Period:
+    for rollup, period in product(ROLLUPS.values(), Period):
+        least = LEAST_ROWS[rollup.name] * (4 if period is Period.DAY and "label" in rollup.groups else 1)
+        if period is Period.ALL or spread.days >= LEAST_PERIODS * period.days:
             rows = spread.period_rows(period)
             if not rollup.by_cell:
                 if rows >= least * (regions + 1):
@@ -204,14 +207,23 @@ def write_differences(connection: duckdb.DuckDBPyConnection, key: int, changes: 
 
     `changes` holds prediction rows with `sign` 1 (is now) or -1 (was).
     """
+    if not levels:
+        return
+    sums = ", ".join(f"CAST(sign * {of_row} AS INTEGER) AS {each}" for each, of_row in OF_ROW.items())
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE change AS
+        SELECT version, CAST(predicted_at AS DATE) AS day, x, y, region, predicted, label,
+            {CONFIDENCE_BIN} AS confidence_bin, {sums}
+        FROM {changes}
+    """)
     for name, rollup in ROLLUPS.items():
         periods = sorted((period for kept, period in levels if kept == name), reverse=True)
         days = None
         for period in periods:
             if rollup.by_cell:
-                _write_cells(connection, key, changes, rollup, period, levels[name, period])
+                _write_cells(connection, key, rollup, period, levels[name, period])
             elif days is None:
-                _difference(connection, changes, rollup, period, None)
+                _difference(connection, rollup, period, None)
                 _insert(connection, key, rollup, period)
                 days = period if period is Period.DAY else None
                 if days:
@@ -224,44 +236,36 @@ def write_differences(connection: duckdb.DuckDBPyConnection, key: int, changes: 
                     FROM by_day GROUP BY ALL
                 """)
                 _insert(connection, key, rollup, period)
-        connection.execute("DROP TABLE IF EXISTS temp.by_day; DROP TABLE IF EXISTS temp.difference")
+    for table in ("change", "by_day", "difference"):
+        connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
 def _write_cells(
-    connection: duckdb.DuckDBPyConnection,
-    key: int,
-    changes: str,
-    rollup: Rollup,
-    period: Period,
-    levels: tuple[int, ...],
+    connection: duckdb.DuckDBPyConnection, key: int, rollup: Rollup, period: Period, levels: tuple[int, ...]
 ) -> None:
     sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
-    _difference(connection, changes, rollup, period, levels[-1])
+    _difference(connection, rollup, period, levels[-1])
     _insert(connection, key, rollup, period)
     for level in reversed(levels[:-1]):  # each from the one that is twice as fine
         connection.execute(f"""
             CREATE OR REPLACE TEMP TABLE difference AS
-            SELECT version, start, {level}::TINYINT AS level, x >> 1 AS x, y >> 1 AS y, {", ".join(rollup.groups)}, {sums}
+            SELECT version, start, {level}::TINYINT AS level, x >> 1 AS x, y >> 1 AS y,
+                {", ".join(rollup.groups)}, {sums}
             FROM difference GROUP BY ALL
         """)
         _insert(connection, key, rollup, period)
 
 
-def _difference(
-    connection: duckdb.DuckDBPyConnection, changes: str, rollup: Rollup, period: Period, level: int | None
-) -> None:
-    """Make `difference` from rows, at one level of time and (by cell) of space."""
-    place = (
-        "region"
-        if level is None
-        else f"{level}::TINYINT AS level, x >> {DEPTH - level} AS x, y >> {DEPTH - level} AS y"
-    )
-    groups = ", ".join(f"{CONFIDENCE_BIN} AS {each}" if each == "confidence_bin" else each for each in rollup.groups)
-    sums = ", ".join(f"sum(sign * {OF_ROW[each]})::BIGINT AS {each}" for each in rollup.sums)
+def _difference(connection: duckdb.DuckDBPyConnection, rollup: Rollup, period: Period, level: int | None) -> None:
+    """Make `difference` from `change`, at one level of time and (by cell) of space."""
+    place = "region"
+    if level is not None:
+        place = f"{level}::TINYINT AS level, x >> {DEPTH - level} AS x, y >> {DEPTH - level} AS y"
+    sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE difference AS
-        SELECT version, {period.start_sql("predicted_at")} AS start, {place}, {groups}, {sums}
-        FROM {changes} GROUP BY ALL
+        SELECT version, {period.start_sql("day")} AS start, {place}, {", ".join(rollup.groups)}, {sums}
+        FROM change GROUP BY ALL
     """)
 
 

@@ -99,25 +99,32 @@ class Question:
 
 
 def parts(there: Stored, question: Question) -> list[Part]:
-    """The pieces that hold each prediction once: of the first of the question's roll-ups that can answer, and rows."""
+    """The pieces that hold each prediction once: from the roll-up that leaves the fewest days to rows, and rows."""
     if there.spread is None:
         return []
-    finest = max([question.level or 0, question.cells[0] if question.cells else 0])
+    span = there.spread.first, there.spread.end
     filter_ = question.filter_
+    finest = max([question.level or 0, question.cells[0] if question.cells else 0])
+    best = [Part(piece, None, 0) for piece in cover(filter_.start, filter_.end, span, ())]
     for rollup in question.rollups:
-        levels: dict[Period, int] = {}
         if question.answers(rollup):
+            levels: dict[Period, int] = {}
             for (name, period), kept in there.kept.items():
                 fitting = [level for level in kept if level >= finest or not ROLLUPS[rollup].by_cell]
                 if name == rollup and fitting and question.period in (None, period):
                     levels[period] = min(fitting)
-        if levels:
-            pieces = cover(filter_.start, filter_.end, (there.spread.first, there.spread.end), levels)
-            return [
-                Part(each, rollup if each.period is not None else None, levels.get(each.period, 0)) for each in pieces
-            ]  # type: ignore[arg-type]
-    pieces = cover(filter_.start, filter_.end, (there.spread.first, there.spread.end), ())
-    return [Part(each, None, 0) for each in pieces]
+            found = [
+                Part(piece, None, 0) if piece.period is None else Part(piece, rollup, levels[piece.period])
+                for piece in cover(filter_.start, filter_.end, span, levels)
+            ]
+            if days_of_rows(found) < days_of_rows(best):
+                best = found
+    return best
+
+
+def days_of_rows(found: Iterable[Part]) -> int:
+    """For how many days rows are read."""
+    return sum((part.piece.end - part.piece.first).days for part in found if part.rollup is None)
 
 
 class Conditions:

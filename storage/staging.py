@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyproj
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from storage import grid
 from storage.database import quote
@@ -66,7 +67,12 @@ def judge_predictions(
     kinds = ", ".join(f"{name} {kind}" for name, kind in PLACED.items())
     function = f"placed_{secrets.token_hex(6)}"  # one of its own: after a failure it can no longer be removed
     connection.create_function(
-        function, placed, ["DOUBLE", "DOUBLE"], f"STRUCT({kinds})", type="arrow", null_handling="special"
+        function,
+        placed,
+        ["DOUBLE", "DOUBLE"],
+        f"STRUCT({kinds})",
+        type=PythonUDFType.ARROW,
+        null_handling=FunctionNullHandling.SPECIAL,
     )
     because = reason([Typed("", "", lon.refusals + lat.refusals), *others, Typed("", "", NOT_PLACED)])
     inner = f", {function}(CAST({lon.expression} AS DOUBLE), CAST({lat.expression} AS DOUBLE)) AS placed"

@@ -10,6 +10,21 @@ from storage.models import Model
 
 NUMERIC_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT",
                  "USMALLINT", "UINTEGER", "UBIGINT", "BOOLEAN")  # fmt: skip
+EXACT = {
+    "DOUBLE": (
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "FLOAT",
+        "DOUBLE",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+        "BOOLEAN",
+    ),
+    "FLOAT": ("TINYINT", "SMALLINT", "FLOAT", "UTINYINT", "USMALLINT", "BOOLEAN"),
+}
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 
 
@@ -20,6 +35,11 @@ class Typed:
     name: str
     expression: str
     refusals: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def absent(self) -> bool:
+        """Whether the file says nothing of it."""
+        return self.expression.startswith("CAST(NULL AS ")
 
 
 def raw(column: str) -> str:
@@ -67,6 +87,8 @@ class Layout:
         return f"nullif(trim(CAST({raw(column)} AS VARCHAR)), '')"
 
     def number(self, column: str, name: str | None = None, kind: Literal["DOUBLE", "FLOAT"] = "DOUBLE") -> Typed:
+        if self.columns[column] in EXACT[kind]:  # nothing of it can be of a wrong type
+            return Typed(name or column, f"CAST({raw(column)} AS {kind})")
         given = self.text(column) if self._is_text(column) else raw(column)
         expression = f"TRY_CAST({given} AS DOUBLE)"
         if kind == "FLOAT":  # by way of DOUBLE, so that text and numbers come out alike

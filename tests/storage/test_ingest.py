@@ -24,7 +24,17 @@ from storage.models import Columns, Model
 from storage.queries import Filter
 
 MODEL = Model(name="crops", classes=("wheat", "rice"), features={"ndvi": "numeric", "sensor": "categorical"})
-TABLES = ("prediction", "region_rollup", "cell_rollup", "outcome_rollup", "rollup_level", "touched_day", "batch", "rejected_row", "feature_bins")
+TABLES = (
+    "prediction",
+    "region_rollup",
+    "cell_rollup",
+    "outcome_rollup",
+    "rollup_level",
+    "touched_day",
+    "batch",
+    "rejected_row",
+    "feature_bins",
+)
 
 
 @pytest.fixture

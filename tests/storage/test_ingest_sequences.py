@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -76,7 +77,7 @@ def with_fault(row: Row) -> Row:
 class Sequences(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.least = dict(rollups.LEAST_ROWS)
+        self.patched = pytest.MonkeyPatch()
         self.folder = Path(tempfile.mkdtemp())
         self.database = Database.open(str(self.folder / "driftmap.duckdb"))
         self.plain = Plain()
@@ -84,14 +85,15 @@ class Sequences(RuleBasedStateMachine):
         self.last_kind: Any = None
 
     def teardown(self) -> None:
-        rollups.LEAST_ROWS.update(self.least)
+        self.patched.undo()
         self.database.close()
         shutil.rmtree(self.folder)
 
     @initialize(least=st.sampled_from([None, 0.01, 0.3]))
     def register(self, least: float | None) -> None:
         if least is not None:  # that even a few rows are rolled up
-            rollups.LEAST_ROWS.update(dict.fromkeys(rollups.LEAST_ROWS, least))
+            self.patched.setattr(rollups, "LEAST_ROWS", dict.fromkeys(rollups.LEAST_ROWS, least))
+            self.patched.setattr(rollups, "LEAST_PERIODS", 0)
         self.replace_regions(REGION_SETS[0])
         register_model(self.database, MODEL)
 

@@ -55,6 +55,7 @@ def filled(
     with pytest.MonkeyPatch.context() as patched, Database.open(str(folder / "driftmap.duckdb")) as database:
         if request.param is not None:
             patched.setattr(rollups, "LEAST_ROWS", dict.fromkeys(rollups.LEAST_ROWS, request.param))
+            patched.setattr(rollups, "LEAST_PERIODS", 0)
         load_regions(database, "districts", write_regions(SQUARES, folder / "regions.geojson"))
         register_model(database, MODEL)
         first, second = rows(1500, 1), rows(1000, 2)
