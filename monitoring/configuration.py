@@ -1,7 +1,6 @@
 """driftmap.yaml: read, checked, overridden by DRIFTMAP_… variables."""
 
 import os
-import re
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from monitoring.windows import Span
 from storage.errors import InvalidConfigurationError
+from storage.lake import is_lake, problem
 from storage.models import Model
 
 CONFIGURATION_FILE = "driftmap.yaml"
@@ -131,11 +131,9 @@ class Configuration(Strict):
 
     @field_validator("database")
     @classmethod
-    def _lake_without_password(cls, database: str) -> str:
-        if database.startswith("ducklake:") and not database.startswith("ducklake:postgres:"):
-            raise ValueError("a lake has its catalog in PostgreSQL: write ducklake:postgres:dbname=… host=…")
-        if re.search(r"password\s*=|://[^/@\s]*:[^/@\s]*@", database):
-            raise ValueError("leave the password out; set PGPASSWORD, or PGPASSFILE to a file that holds it")
+    def _usable_lake(cls, database: str) -> str:
+        if is_lake(database) and (wrong := problem(database)):
+            raise ValueError(wrong)
         return database
 
     @field_validator("models", mode="before")
@@ -147,9 +145,9 @@ class Configuration(Strict):
 
     @model_validator(mode="after")
     def _data_path_of_a_lake(self) -> "Configuration":
-        if self.database.startswith("ducklake:") and self.data_path is None:
+        if is_lake(self.database) and self.data_path is None:
             raise ValueError("data_path: missing; say where the lake keeps its files, as /shared/driftmap or s3://…")
-        if self.data_path is not None and not self.database.startswith("ducklake:"):
+        if self.data_path is not None and not is_lake(self.database):
             raise ValueError("data_path: only a lake has one (database: ducklake:postgres:…)")
         return self
 

@@ -54,8 +54,7 @@ class Database:
             connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL perfect_ht_threshold = 20")
             if lake.is_lake(location):
                 connection.execute(f"USE {lake.CATALOG}")
-                with connection.cursor() as lock, lake.writing(lock):
-                    lake.create_lease_table(connection)
+                with connection.cursor() as lock, lake.locked(lock, lake.OPENING):
                     migrate(connection, location)
             else:
                 migrate(connection, location)

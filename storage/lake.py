@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 
 PREFIX = "ducklake:postgres:"
 CATALOG = "lake"
-METADATA = f"__ducklake_metadata_{CATALOG}"  # how DuckLake itself attaches the PostgreSQL database
+POSTGRES = "postgres_of_lake"  # the PostgreSQL database of the catalog, attached by itself for locks and leases
 EXTENSIONS = ("ducklake", "postgres_scanner")
-WRITING = 7_317_001  # the advisory lock of whoever writes; PostgreSQL keeps such locks apart by database
+OPENING, WRITING = 7_317_001, 7_317_002  # advisory locks; PostgreSQL keeps those of its databases apart
+
+# Beside DuckLake's own tables, in PostgreSQL itself: a lease needs its unique key.
+LEASES = """CREATE TABLE IF NOT EXISTS driftmap_lease (
+    task text PRIMARY KEY, holder text NOT NULL, expires timestamptz NOT NULL)"""
 
 KEEP = timedelta(days=1)  # nobody reads for longer
 REWRITE = 0.1  # share of deleted rows from which a file is written anew
@@ -39,30 +43,40 @@ def is_lake(location: str) -> bool:
     return location.startswith("ducklake:")
 
 
+def problem(location: str) -> str | None:
+    """What is wrong with the location of a lake as it is written; None where nothing is."""
+    if not location.startswith(PREFIX):
+        return f"a lake has its catalog in PostgreSQL: write {PREFIX}dbname=… host=…"
+    if re.search(r"password\s*=|://[^/@\s]*:[^/@\s]*@", location):
+        return "leave the password out; set PGPASSWORD, or PGPASSFILE to a file that holds it"
+    return None
+
+
 def connect(location: str, data_path: str | None) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB with the lake of the catalog `location` (ducklake:postgres:dbname=…) attached.
 
     `data_path` is the folder or URL of the Parquet files; without it, the one the lake was made with.
     Raises DriftmapError where an extension is missing or the lake cannot be reached.
     """
-    if not location.startswith(PREFIX):
-        raise DriftmapError(f"{location}: a lake needs a PostgreSQL catalog; write {PREFIX}dbname=… host=….")
+    if wrong := problem(location):
+        raise DriftmapError(f"database: {wrong}.")
+    parameters = location.removeprefix(PREFIX)
+    reached = parameters if "options=" in parameters or "://" in parameters else f"{parameters} {KEEPALIVE}"
     connection = duckdb.connect(":memory:")
     try:
         for extension in EXTENSIONS:
             load(connection, extension)
-        parameters = location.removeprefix(PREFIX)
-        if "options=" not in parameters and "://" not in parameters:
-            parameters = f"{parameters} {KEEPALIVE}"
-        options = [f"DATA_PATH {literal(data_path)}"] if data_path else []
-        # Inlined changes are not safe beside compaction (DuckLake 1.5.5): a merge and an update at once double rows.
-        options.append("DATA_INLINING_ROW_LIMIT 0")
-        folder = Path(tempfile.gettempdir(), "driftmap-spill")
-        connection.execute(f"SET GLOBAL temp_directory = {literal(str(folder))}")
-        connection.execute(f"ATTACH {literal(PREFIX + parameters)} AS {CATALOG} ({', '.join(options)})")
+        connection.execute(f"SET GLOBAL temp_directory = {literal(str(Path(tempfile.gettempdir(), 'driftmap-spill')))}")
+        connection.execute(f"ATTACH {literal('postgres:' + reached)} AS {POSTGRES}")
+        with connection.cursor() as lock, locked(lock, OPENING):  # or two would both make the catalog's tables
+            tell(connection, LEASES)
+            # Inlined changes are not safe beside compaction (DuckLake 1.5.5): a merge and an update double rows.
+            options = ["DATA_INLINING_ROW_LIMIT 0"] + ([f"DATA_PATH {literal(data_path)}"] if data_path else [])
+            connection.execute(f"ATTACH {literal(PREFIX + reached)} AS {CATALOG} ({', '.join(options)})")
     except duckdb.Error as error:
         connection.close()
-        raise DriftmapError(f"{location}: cannot be opened: {first_line(error)}") from error
+        why = first_line(error).rpartition('": ')[2]
+        raise DriftmapError(f"{location}: cannot be opened: {why}") from error
     except BaseException:
         connection.close()
         raise
@@ -96,21 +110,28 @@ def packaged(extension: str) -> Path | None:
     return path if path.is_file() else None
 
 
-@contextmanager
-def writing(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def writing(lock: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
     """Be the only one that writes to the lake, of all processes on all hosts. Waits for its turn.
 
     DuckLake lets two transactions that insert go through at once, so two that both look for an id and do not
-    find it would both add it. `connection` is a cursor kept for this: PostgreSQL gives the lock back when its
-    transaction ends, or its process does.
+    find it would both add it.
     """
-    connection.begin()
+    return locked(lock, WRITING)
+
+
+@contextmanager
+def locked(lock: duckdb.DuckDBPyConnection, key: int) -> Iterator[None]:
+    """Hold an advisory lock of the catalog's PostgreSQL, on a cursor kept for it.
+
+    PostgreSQL gives it back when the cursor's transaction ends, or its process does.
+    """
+    lock.begin()
     try:
-        ask(connection, f"SELECT pg_advisory_xact_lock({WRITING})::text AS held")
+        ask(lock, f"SELECT pg_advisory_xact_lock({key})::text AS held")
         yield
     finally:
-        with suppress(duckdb.Error):  # the catalog may be gone, and the lock with it
-            connection.rollback()
+        with suppress(duckdb.Error):  # PostgreSQL may be gone, and the lock with it
+            lock.rollback()
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -120,21 +141,12 @@ def is_conflict(error: BaseException) -> bool:
 
 def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[object, ...]]:
     """What the catalog's PostgreSQL answers to `sql`."""
-    return connection.execute(f"FROM postgres_query('{METADATA}', {literal(sql)})").fetchall()
+    return connection.execute(f"FROM postgres_query('{POSTGRES}', {literal(sql)})").fetchall()
 
 
 def tell(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Have the catalog's PostgreSQL carry out `sql`, a transaction of its own."""
-    connection.execute(f"CALL postgres_execute('{METADATA}', {literal(sql)}, use_transaction=false)")
-
-
-def create_lease_table(connection: duckdb.DuckDBPyConnection) -> None:
-    """Beside DuckLake's own tables, in PostgreSQL itself: a lease needs its unique key."""
-    tell(
-        connection,
-        "CREATE TABLE IF NOT EXISTS driftmap_lease"
-        " (task text PRIMARY KEY, holder text NOT NULL, expires timestamptz NOT NULL)",
-    )
+    connection.execute(f"CALL postgres_execute('{POSTGRES}', {literal(sql)}, use_transaction=false)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,4 +199,4 @@ def literal(text: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    return re.sub(r"password=\S+", "password=…", str(error).splitlines()[0])
+    return str(error).splitlines()[0]

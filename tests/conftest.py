@@ -1,4 +1,4 @@
-"""What all tests share: browser tests need Chromium, and say loudly where they did not run."""
+"""What all tests share: browser tests need Chromium, lakes PostgreSQL, and say loudly where they did not run."""
 
 import os
 import shutil
@@ -7,12 +7,16 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.postgres import Cluster, cluster, program
+
 # On a server the same examples every time; elsewhere new ones, so that they go on being searched.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
 REQUIRED = os.environ.get("DRIFTMAP_REQUIRE_BROWSER") == "1"
+
+NO_POSTGRES = "no PostgreSQL on this machine"
 
 
 def chromium() -> str | None:
@@ -27,6 +31,17 @@ def chromium_path() -> str:
     if path is None:
         pytest.skip("no Chromium on this machine")
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server of the tests' own."""
+    if program("initdb") is None:
+        if os.environ.get("DRIFTMAP_REQUIRE_POSTGRES") == "1":
+            pytest.fail(f"{NO_POSTGRES}, and DRIFTMAP_REQUIRE_POSTGRES wants one")
+        pytest.skip(NO_POSTGRES)
+    with cluster() as running:
+        yield running
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -44,6 +59,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    without_lake = [report for report in terminalreporter.stats.get("skipped", []) if why(report) == NO_POSTGRES]
+    if without_lake:
+        terminalreporter.section("LAKE TESTS DID NOT RUN", sep="!", red=True, bold=True)
+        terminalreporter.line(f"{len(without_lake)} skipped: {NO_POSTGRES} (apt-get install postgresql).", red=True)
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if "ui" in report.keywords]
     if skipped:
         reasons = ", ".join(sorted({why(report) for report in skipped}))
