@@ -25,7 +25,7 @@ EXACT = {
     ),
     "FLOAT": ("TINYINT", "SMALLINT", "FLOAT", "UTINYINT", "USMALLINT", "BOOLEAN"),
 }
-FIRST_YEAR, LAST_YEAR = 1900, 2200
+FIRST_YEAR, LAST_YEAR = 1900, 2201  # the last no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Layout:
             expression = f"TRY_CAST({raw(column)} AS TIMESTAMP)"
         return Typed(
             name,
-            f"CASE WHEN isfinite({expression}) AND year({expression}) BETWEEN {FIRST_YEAR} AND {LAST_YEAR} "
+            f"CASE WHEN {expression} >= TIMESTAMP '{FIRST_YEAR}-01-01' AND {expression} < TIMESTAMP '{LAST_YEAR}-01-01' "
             f"THEN {expression} END",
         )
 
@@ -147,7 +147,7 @@ def prediction_columns(layout: Layout, codes: dict[str, int], features: FeatureC
         Typed(
             "label",
             class_code(layout, label, codes),
-            (("unknown class", f"{layout.text(label)} IS NOT NULL AND label IS NULL"),),
+            (("unknown class", f"label IS NULL AND {layout.text(label)} IS NOT NULL"),),
         )
         if label
         else Typed("label", "CAST(NULL AS SMALLINT)")
@@ -207,7 +207,7 @@ def _probabilities(layout: Layout, codes: dict[str, int]) -> list[Typed]:
                 "predicted",
                 class_code(layout, column, codes),
                 (
-                    ("class missing", f"{layout.text(column)} IS NULL"),
+                    ("class missing", f"predicted IS NULL AND {layout.text(column)} IS NULL"),
                     ("unknown class", "predicted IS NULL"),
                 ),
             )
