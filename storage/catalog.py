@@ -101,7 +101,9 @@ def registered_models(database: Database) -> list[Model]:
 
 def stored_model(database: Database, name: str) -> Model:
     """The registered model `name`. Raises NotFoundError."""
-    rows = database.rows("SELECT specification FROM model WHERE name = ?", [name])
+    rows = database.remembered(
+        ("specification", name), lambda: database.rows("SELECT specification FROM model WHERE name = ?", [name])
+    )
     if not rows:
         known = ", ".join(model.name for model in registered_models(database)) or "none yet"
         raise NotFoundError(f"No model '{name}'. Known: {known}. Add it under models: in driftmap.yaml.")
@@ -110,7 +112,9 @@ def stored_model(database: Database, name: str) -> Model:
 
 def class_names(database: Database, model: str) -> list[str]:
     """The classes of `model` by code."""
-    rows = database.rows("SELECT name FROM model_class WHERE model = ? ORDER BY code", [model])
+    rows = database.remembered(
+        ("classes", model), lambda: database.rows("SELECT name FROM model_class WHERE model = ? ORDER BY code", [model])
+    )
     return [name for (name,) in rows]
 
 

@@ -3,7 +3,7 @@
 import queue
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from importlib.resources import files
 from types import TracebackType
@@ -35,6 +35,7 @@ class Database:
         self.shared = lake.is_lake(location)
         self._connection = connection
         self._writes: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
+        self._memory: dict[Hashable, Any] = {}
         self._closing = threading.Lock()
         self._closed = False
         self._writer = threading.Thread(target=self._write_loop, name="driftmap-writer", daemon=True)
@@ -72,6 +73,18 @@ class Database:
         """What `sql` answers, as a DataFrame. Safe from any thread."""
         with self.cursor() as cursor:
             return cursor.execute(sql, parameters).df()
+
+    def remembered(self, key: Hashable, read: Callable[[], T]) -> T:
+        """What `read` returns, kept under `key` until the next write: for what is asked again and again.
+
+        On a lake, where other processes write too, it is read every time.
+        """
+        memory = self._memory
+        if self.shared:
+            return read()
+        if key not in memory:
+            memory[key] = read()  # of before a write, it goes into the memory of before that write
+        return memory[key]  # type: ignore[no-any-return]
 
     def write(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """What `work(connection)` returns, run in the writer thread inside one transaction.
@@ -130,6 +143,7 @@ class Database:
             except BaseException as error:
                 outcome.set_exception(error)
             else:
+                self._memory = {}
                 outcome.set_result(result)
         connection.close()
         lock.close()

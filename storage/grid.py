@@ -66,13 +66,13 @@ def from_metres(bounds: Bounds) -> tuple[int, int, int, int]:
     return first_x, first_y, last_x, last_y
 
 
-SNAP = 64  # a box is at most so many of its own cells wide, and more than half as many
+SNAP = 32  # a box is at most so many of its own cells wide, and more than half as many
 
 
 def snapped(bounds: Bounds) -> tuple[int, int, int, int, int]:
     """The whole cells that a box stands for: their level, and x first, y first, x last, y last, ends included.
 
-    `bounds` as for `from_metres`. Edges move to the nearest edge of a cell, so by at most 1/64 of the box's size
+    `bounds` as for `from_metres`. Edges move to the nearest edge of a cell, so by at most 1/32 of the box's size
     (the root of its area); at least one cell is left.
     """
     first_x, first_y, last_x, last_y = from_metres(bounds)

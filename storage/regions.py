@@ -261,10 +261,14 @@ def region_sets(database: Database) -> list[str]:
 
 def region_set(database: Database, name: str | None) -> RegionSet:
     """The region set `name`, by key; empty where it is None or not loaded."""
-    rows: Sequence[tuple] = database.rows(
-        "SELECT key, id, name, level, parent, area_m2 FROM region WHERE region_set = ? ORDER BY key", [name]
-    )
-    return RegionSet(name or "", tuple(Region(*row) for row in rows))
+
+    def read() -> RegionSet:
+        rows: Sequence[tuple] = database.rows(
+            "SELECT key, id, name, level, parent, area_m2 FROM region WHERE region_set = ? ORDER BY key", [name]
+        )
+        return RegionSet(name or "", tuple(Region(*row) for row in rows))
+
+    return database.remembered(("regions", name), read)
 
 
 def region_geometries(database: Database, name: str | None) -> gpd.GeoDataFrame:

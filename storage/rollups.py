@@ -11,7 +11,6 @@ predictions, and the predictions themselves are read.
 from dataclasses import dataclass
 from datetime import date
 from itertools import product
-from math import log
 
 import duckdb
 
@@ -22,9 +21,10 @@ BINS = 20  # of confidence
 MILLION = 1_000_000  # sums of confidence and entropy count millionths
 COARSEST = 2  # halvings of the model's extent at the coarsest level by cell
 
-# How many rows a cell (or region) of a period has to hold on average for its roll-up to be kept, by day four times as
-# many where outcomes are told apart; and how many periods there have to be.
-LEAST_ROWS = {"cell": 24, "outcome": 1000, "region": 600}
+# How many rows a cell (or region) has to hold on average for its roll-up to be kept; of shorter periods a window reads
+# several, so there it has to be more; and how many periods there have to be.
+LEAST_ROWS = {"cell": 24, "outcome": 600, "region": 600}
+TIMES_LEAST = {Period.ALL: 1, Period.MONTH: 2, Period.WEEK: 2, Period.DAY: 4}
 LEAST_PERIODS = 4
 
 # Without the CASE, least() would pass over a missing confidence and answer the last bin.
@@ -44,6 +44,19 @@ OF_ROW = {
     "sum_confidence2": f"coalesce(CAST(round(confidence * confidence * {MILLION}) AS BIGINT), 0)",
     "n_entropy": "(entropy IS NOT NULL)::BIGINT",
     "sum_entropy": f"coalesce(CAST(round(entropy::DOUBLE * {MILLION}) AS BIGINT), 0)",
+}
+# The same as aggregates over predictions, in the form that DuckDB computes fastest.
+_ROUNDED = f"round(confidence * {MILLION})"
+READ_ROWS = {
+    "n": "count(*)",
+    "n_labelled": "count(label)",
+    "n_correct": "count(CASE WHEN label = predicted THEN 1 END)",
+    "n_confidence": "count(confidence)",
+    "sum_confidence": f"sum({_ROUNDED})",
+    "sum_labelled_confidence": f"sum(CASE WHEN label IS NOT NULL THEN {_ROUNDED} END)",
+    "sum_confidence2": f"sum(round(confidence * confidence * {MILLION}))",
+    "n_entropy": "count(entropy)",
+    "sum_entropy": f"sum(round(entropy::DOUBLE * {MILLION}))",
 }
 OF_OUTCOME = {
     "n_labelled": "CASE WHEN label IS NULL THEN 0 ELSE n END",
@@ -67,6 +80,7 @@ class Rollup:
     by_cell: bool
     groups: tuple[str, ...]
     sums: tuple[str, ...]
+    step: int = 1  # from one level that is kept to the next
 
     @property
     def table(self) -> str:
@@ -81,7 +95,9 @@ ROLLUPS = {
     rollup.name: rollup
     for rollup in (
         Rollup("cell", True, ("predicted",), CELL_SUMS),
-        Rollup("outcome", True, ("predicted", "label", "confidence_bin"), (*OUTCOME_SUMS, "n_entropy", "sum_entropy")),
+        Rollup(
+            "outcome", True, ("predicted", "label", "confidence_bin"), (*OUTCOME_SUMS, "n_entropy", "sum_entropy"), 2
+        ),
         Rollup("region", False, ("predicted", "label", "confidence_bin"), OUTCOME_SUMS),
     )
 }
@@ -114,6 +130,21 @@ class Spread:
         """The number of rows of a period, on average."""
         return self.rows * min(1.0, period.days / self.days)
 
+    @property
+    def whole(self) -> int:
+        """The level at which one cell is about as large as the extent."""
+        return level_for(max(self.east - self.west, self.south - self.north, 1), 1)
+
+    def finest(self, cells: float) -> int:
+        """The finest level at which the extent is no more than so many cells; below `whole` where there is none."""
+        level = self.whole - 1
+        while level < DEPTH:
+            size = 1 << (DEPTH - level - 1)
+            if ((self.east - self.west) / size + 1) * ((self.south - self.north) / size + 1) > cells:
+                break
+            level += 1
+        return level
+
     def __or__(self, other: "Spread") -> "Spread":
         return Spread(
             self.rows + other.rows,
@@ -143,20 +174,15 @@ def stored_spread(connection: duckdb.DuckDBPyConnection, model: str) -> Spread |
 
 def wanted_levels(spread: Spread, regions: int) -> Kept:
     """The levels to keep of a model with that spread and so many regions."""
-    size = max(spread.east - spread.west, spread.south - spread.north, 1)
-    whole = level_for(size, 1)
     wanted: Kept = {}
     for rollup, period in product(ROLLUPS.values(), Period):
-        least = LEAST_ROWS[rollup.name] * (4 if period is Period.DAY and "label" in rollup.groups else 1)
         if period is Period.ALL or spread.days >= LEAST_PERIODS * period.days:
-            rows = spread.period_rows(period)
+            places = spread.period_rows(period) / (LEAST_ROWS[rollup.name] * TIMES_LEAST[period])
             if not rollup.by_cell:
-                if rows >= least * (regions + 1):
+                if places >= regions + 1:
                     wanted[rollup.name, period] = (0,)
-            elif rows >= least:
-                levels = range(whole + COARSEST, min(whole + int(log(rows / least, 4) + 1e-9), DEPTH) + 1)
-                if levels:
-                    wanted[rollup.name, period] = tuple(levels)
+            elif levels := range(spread.finest(places), spread.whole + COARSEST - 1, -rollup.step):
+                wanted[rollup.name, period] = tuple(reversed(levels))
     return wanted
 
 
@@ -173,12 +199,12 @@ def kept_levels(connection: duckdb.DuckDBPyConnection, key: int) -> Kept:
 def outdated(kept: Kept, wanted: Kept) -> Kept:
     """What of `wanted` is to be made anew: where finer levels have become worth it, or the extent has grown.
 
-    What is kept one level finer than wanted stays: rows come and go.
+    What is kept a little finer than wanted stays: rows come and go.
     """
     anew: Kept = {}
-    for place in kept.keys() | wanted.keys():
-        old, new = kept.get(place, ()), wanted.get(place, ())
-        if new and not (old and old[0] <= new[0] + 1 and new[-1] <= old[-1] <= new[-1] + 1):
+    for place, new in wanted.items():
+        old = kept.get(place, ())
+        if not (old and new[-1] <= old[-1] <= new[-1] + 1 and old[0] <= new[0] + 2):
             anew[place] = new
     return anew
 
@@ -246,10 +272,10 @@ def _write_cells(
     sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
     _difference(connection, rollup, period, levels[-1])
     _insert(connection, key, rollup, period)
-    for level in reversed(levels[:-1]):  # each from the one that is twice as fine
+    for level in reversed(levels[:-1]):  # each from the next finer one
         connection.execute(f"""
             CREATE OR REPLACE TEMP TABLE difference AS
-            SELECT version, start, {level}::TINYINT AS level, x >> 1 AS x, y >> 1 AS y,
+            SELECT version, start, {level}::TINYINT AS level, x >> {rollup.step} AS x, y >> {rollup.step} AS y,
                 {", ".join(rollup.groups)}, {sums}
             FROM difference GROUP BY ALL
         """)

@@ -5,7 +5,7 @@ of a Filter once: whole periods of a roll-up where one has what the question nee
 sums are integers, so the answer is the same whichever pieces gave it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,17 @@ from storage.database import Database
 from storage.keys import key_of
 from storage.periods import Period, Piece, cover
 from storage.regions import region_set
-from storage.rollups import BINS, CONFIDENCE_BIN, OF_OUTCOME, OF_ROW, ROLLUPS, Kept, Spread, kept_levels, stored_spread
+from storage.rollups import (
+    BINS,
+    CONFIDENCE_BIN,
+    OF_OUTCOME,
+    READ_ROWS,
+    ROLLUPS,
+    Kept,
+    Spread,
+    kept_levels,
+    stored_spread,
+)
 
 Cells = tuple[int, int, int, int, int]  # level; x first, y first, x last, y last: ends included
 
@@ -61,10 +71,14 @@ class Stored:
 
 def stored(database: Database, model: str) -> Stored:
     """What there is of `model`; nothing where it is unknown."""
-    key = key_of(model)
-    with database.cursor() as cursor:
-        spread = stored_spread(cursor, model)
-        return Stored(key, spread, kept_levels(cursor, key) if spread else {})
+
+    def read() -> Stored:
+        key = key_of(model)
+        with database.cursor() as cursor:
+            spread = stored_spread(cursor, model)
+            return Stored(key, spread, kept_levels(cursor, key) if spread else {})
+
+    return database.remembered(("stored", model), read)
 
 
 @dataclass(frozen=True)
@@ -193,44 +207,53 @@ class Conditions:
         ]
 
 
-def relation(
-    database: Database, there: Stored, question: Question, groups: Iterable[str], sums: Iterable[str]
+def sums_sql(
+    database: Database, there: Stored, question: Question, groups: Sequence[str], sums: Sequence[str]
 ) -> str | None:
-    """SQL for the pieces of an answer, with the columns `groups` (of version, day, x, y, region, predicted, label,
-    confidence_bin) and `sums`; x and y are cells of the question's level. None where there is no prediction.
+    """SQL for the `sums` of an answer by `groups` (of version, day, x, y, region, predicted, label, confidence_bin);
+    x and y are cells of the question's level. None where there is no prediction.
     """
     found = parts(there, question)
     if not found:
         return None
     conditions = Conditions(database, question.filter_, there.key, question.cells)
-    return " UNION ALL ".join(
-        f"SELECT {', '.join(_columns(part, question, groups, sums))} "
-        f"FROM {ROLLUPS[part.rollup].table if part.rollup else 'prediction'} WHERE {conditions.of_part(part)}"
+    by = f" GROUP BY {', '.join(groups)}" if groups else ""
+    pieces = [
+        f"SELECT {', '.join([*_groups(part, question, groups), *_sums(part, sums)])} "
+        f"FROM {ROLLUPS[part.rollup].table if part.rollup else 'prediction'} WHERE {conditions.of_part(part)}{by}"
         for part in found
-    )
+    ]
+    if len(pieces) == 1:
+        return pieces[0]
+    totals = ", ".join([*groups, *(f"sum({each}) AS {each}" for each in sums)])
+    return f"SELECT {totals} FROM ({' UNION ALL '.join(pieces)}){by}"
 
 
-def _columns(part: Part, question: Question, groups: Iterable[str], sums: Iterable[str]) -> list[str]:
-    columns = []
+def _groups(part: Part, question: Question, groups: Iterable[str]) -> Iterator[str]:
     for group in groups:
+        expression = group
         if group == "day":
             expression = "start" if part.rollup else "CAST(predicted_at AS DATE)"
         elif group in ("x", "y"):
             finer = (part.level if part.rollup else grid.DEPTH) - (question.level or 0)
-            expression = f"{group} >> {finer}"
+            expression = (
+                f"prediction.{group} >> {finer}"
+                if part.rollup is None
+                else f"{ROLLUPS[part.rollup].table}.{group} >> {finer}"
+            )
         elif group == "confidence_bin" and part.rollup is None:
             expression = CONFIDENCE_BIN
-        else:
-            expression = group
-        columns.append(f"{expression} AS {group}")
+        yield f"{expression} AS {group}"
+
+
+def _sums(part: Part, sums: Iterable[str]) -> Iterator[str]:
+    """Aggregates over what a part is read from: DOUBLE, which adds whole numbers exactly up to 2^53."""
     for each in sums:
         if part.rollup is None:
-            columns.append(f"{OF_ROW[each]} AS {each}")
-        elif each in ROLLUPS[part.rollup].sums:
-            columns.append(each)
+            yield f"{READ_ROWS[each]}::DOUBLE AS {each}"
         else:
-            columns.append(f"{OF_OUTCOME[each]} AS {each}")
-    return columns
+            of_row = each if each in ROLLUPS[part.rollup].sums else OF_OUTCOME[each]
+            yield f"sum(({of_row})::DOUBLE) AS {each}"
 
 
 def _midnight(day: Any) -> datetime:
