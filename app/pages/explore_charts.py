@@ -12,7 +12,7 @@ import panel as pn
 from app.context import Context, fetch
 from app.filters import bounds, kept, whole
 from app.numbers import count, number
-from app.pages.explore_ground import Ground, Grounds
+from app.pages.explore_ground import Ground, Grounds, Stamp
 from app.selection import Selection
 from app.states import markup
 from app.views.calibration import calibration_content, calibration_curve
@@ -25,6 +25,8 @@ from app.wiring import brush_confidence, brush_days
 from monitoring.tally import Tally, tally
 from storage.database import Database
 from storage.queries import Filter, outcomes, outcomes_by_day
+
+MOST_WHOLES = 12  # windows of time, one after the other, whose sums are kept
 
 # How each chart is drawn, and what columns its glyphs have.
 PARTS: dict[str, tuple[Callable[..., hv.Overlay], Callable[..., Content]]] = {
@@ -48,7 +50,7 @@ class Charts:
         }
         self.model: str | None = None
         self.parts: dict[str, Live] = {}
-        self.whole: tuple[tuple[Filter, str], Tally] | None = None
+        self.wholes: dict[tuple[Filter, Stamp], Tally] = {}
 
     async def refresh(self) -> None:
         selection, dark = self.context.selection, self.context.theme.dark
@@ -82,11 +84,12 @@ class Charts:
         """What the charts are drawn from. The whole is read again only where it may be another."""
         selection, database = self.context.selection, self.context.database
         ground = self.grounds.of(selection.model)
-        everything = whole(selection)
-        if self.whole is None or self.whole[0] != (everything, ground.stamp):
-            found = tally(outcomes(database, everything), len(ground.classes))
-            self.whole = ((everything, ground.stamp), found)
-        return read_sums(database, selection, ground, self.whole[1])
+        asked = (whole(selection), ground.stamp)
+        if asked not in self.wholes:
+            if len(self.wholes) == MOST_WHOLES:
+                del self.wholes[next(iter(self.wholes))]
+            self.wholes[asked] = tally(outcomes(database, asked[0]), len(ground.classes))
+        return read_sums(database, selection, ground, self.wholes[asked])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,13 @@ import shapely
 from app.filters import grown
 from app.selection import Box
 from app.views.outlines import in_metres
-from storage.batches import batches
+from storage.batches import newest
 from storage.catalog import class_names, stored_model
 from storage.database import Database
 from storage.queries import extent
 from storage.regions import region_geometries
+
+Stamp = tuple[int, datetime | None]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Ground:
     """
 
     model: str
-    stamp: str
+    stamp: Stamp
     classes: list[str]
     extent: Box
     region_ids: list[str] = field(default_factory=list)
@@ -55,8 +58,7 @@ class Grounds:
 
     def of(self, model: str) -> Ground:
         """The ground of `model`, which has at least one prediction; read again after something was ingested."""
-        newest = batches(self.database, model, limit=1)
-        stamp = newest[0].id if newest else ""
+        stamp = newest(self.database, model)
         with self._reading:
             known = self._known
             if known is None or (known.model, known.stamp) != (model, stamp):
@@ -64,7 +66,7 @@ class Grounds:
             return known
 
 
-def _read(database: Database, model: str, stamp: str) -> Ground:
+def _read(database: Database, model: str, stamp: Stamp) -> Ground:
     found = extent(database, model)
     assert found is not None
     regions = stored_model(database, model).regions
