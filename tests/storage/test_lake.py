@@ -183,6 +183,17 @@ def test_a_write_that_another_program_overtook_is_tried_again(postgres: Cluster,
         assert database.rows("SELECT name FROM model_class") == [("acb",)]
 
 
+def test_what_is_read_together_is_of_one_moment(postgres: Cluster, tmp_path: Path) -> None:
+    location, count = postgres.new_lake(), "SELECT count(*) FROM model_class"
+    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+        for known in range(3):
+            with one.reading():
+                assert one.rows(count) == [(known,)]
+                other.write(lambda connection: connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'a')"))
+                assert one.rows(count) == [(known,)]
+        assert one.rows(count) == [(3,)]
+
+
 def test_a_failing_write_leaves_nothing_and_gives_the_lock_back(postgres: Cluster, tmp_path: Path) -> None:
     def fail(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'wheat')")
