@@ -38,6 +38,11 @@ STORE := --store build/benchmarks/store-$(ROWS).duckdb
 bench: $(STAMP) ## measure speed at ten million rows (or ROWS), into benchmarks/results
 	$(BIN)/python benchmarks/ingest.py $(BENCH) $(STORE)
 	$(BIN)/python benchmarks/interaction.py $(BENCH) $(STORE)
+	$(BIN)/python benchmarks/users.py $(BENCH) $(STORE)
+	$(BIN)/python benchmarks/labels.py $(BENCH) $(STORE)
+	$(BIN)/python benchmarks/regions.py $(BENCH)
+	$(BIN)/python benchmarks/monitor_run.py $(BENCH)
+	$(BIN)/python benchmarks/charts.py
 
 clean: ## remove what the verbs made
 	rm -rf $(VENV) demo build *.egg-info

@@ -1,14 +1,12 @@
 """What the first visitor would otherwise wait for: the basemap read, and datashader's functions compiled."""
 
-import pandas as pd
+import numpy as np
 
 from app.views.basemap import basemap
-from app.views.layers import SUMS, raster
+from app.views.layers import LAYERS
 
 
 def warm_up() -> None:
-    """Read the basemap and draw one cell on each kind of map."""
+    """Read the basemap and shade one cell by density."""
     basemap()
-    cell = pd.DataFrame({"x": [0], "y": [0], **{name: [1 if name.startswith("n") else 1.0] for name in SUMS}})
-    raster(cell, 0)
-    raster(cell.assign(predicted=0), 0)
+    LAYERS["density"].value({"n": np.ones((1, 1))})

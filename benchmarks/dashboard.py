@@ -1,40 +1,36 @@
-"""What people do on the page Explore, and the server's whole answer to it short of Bokeh's own drawing.
+"""What people do on the page Explore, and the server's whole answer to it, short of the network and the browser.
 
-An answer calls what the page calls: the map's cells as an image, with land, borders, regions and legend, and the
-sums behind the linked charts with each chart as an element; the two at the same time, queries in threads, as on
-the server. Not in it: Bokeh's models, the websocket and the browser.
+An answer is what the page does after each event: `Map.refresh` and `Charts.refresh` at the same time, queries in
+threads, until Bokeh's models hold the new image with its lines and legend, and every linked chart.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from bokeh.document import Document
 from world import CLASSES, COLUMNS, DAYS, HEIGHT, ROWS, SOUTH, START, WEST, WIDTH
 
-from app.context import fetch
-from app.filters import grown, kept
-from app.pages.explore_charts import read_sums, words
-from app.pages.explore_map import PIXELS, Ground, out_of_date, read_cells
+from app.context import Context, Theme
+from app.pages.explore_charts import Charts
+from app.pages.explore_ground import Ground, Grounds
+from app.pages.explore_map import PIXELS, Map
 from app.selection import LAYERS as LAYER_NAMES
 from app.selection import Box, Selection
-from app.views.basemap import borders, land
-from app.views.calibration import calibration_curve
-from app.views.confidence import confidence_histogram
-from app.views.errors import error_heatmap
-from app.views.figures import selection_figures
-from app.views.layers import LAYERS, layer_image, legend, points_of
-from app.views.outlines import outlines
-from app.views.timeline import timeline
+from app.workspace import Workspace
+from monitoring.configuration import Configuration
 from storage import grid
 from storage.database import Database
 
 HIGH = 600  # pixels
 BRUSHES = ("box", "region", "class", "time", "confidence")
+UNTOUCHED = {"start": None, "end": None, "region": None, "classes": [], "confidence": None, "box": None, "view": None}
 
 
 @dataclass(frozen=True)
@@ -50,67 +46,75 @@ class Event:
 
 @dataclass
 class Answer:
-    """Seconds from the event to the whole answer, and those of its parts (map and charts overlap)."""
+    """Seconds from the event to the whole answer, and those to its parts. `single`: single predictions were drawn."""
 
     total: float
     parts: dict[str, float]
     single: bool
 
 
-@dataclass
+class TimedMap(Map):
+    """The map, which remembers when it drew, how long that took, and whether single predictions."""
+
+    def __init__(self, *of: Any) -> None:
+        super().__init__(*of)
+        self.drawn: list[tuple[float, float]] = []
+        self.single = False
+
+    def show(self, *what: Any) -> None:
+        started = time.perf_counter()
+        super().show(*what)
+        self.drawn.append((started, time.perf_counter()))
+        self.single = what[-1] is not None
+
+
 class Explorer:
     """One person's page: the answer to each event in turn."""
 
-    database: Database
-    ground: Ground
-    drawn: tuple[Box, int | None] | None = field(default=None)
+    def __init__(self, database: Database) -> None:
+        context = Context(Workspace(Configuration(), database), Selection(model="crops"), Theme())
+        grounds = Grounds(database)
+        self.selection = context.selection
+        self.map, self.charts = TimedMap(context, grounds), Charts(context, grounds)
+        self.document: Document | None = None
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    @property
+    def ground(self) -> Ground:
+        assert self.map.ground is not None
+        return self.map.ground
 
     def answer(self, event: Event) -> Answer:
-        return asyncio.run(self.answering(event))
+        return asyncio.run_coroutine_threadsafe(self._answer(event), self._loop).result()
 
-    async def answering(self, event: Event) -> Answer:
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _answer(self, event: Event) -> Answer:
+        self.map.drawn = []
         started, busy = time.perf_counter(), time.process_time()
-        selection = event.selection()
-        parts: dict[str, float] = {}
-        single, _ = await asyncio.gather(self._map(selection, parts), self._charts(selection, parts))
-        parts["processor"] = time.process_time() - busy  # of all threads; says more where others load the machine
-        return Answer(time.perf_counter() - started, parts, single)
+        self.selection.param.update(**UNTOUCHED | event.chosen)
+        charts = asyncio.create_task(self._charts(started))
+        await self.map.refresh()
+        first, last = self.map.drawn[0], self.map.drawn[-1]
+        charted = await charts
+        if self.document is None:
+            self.document = Document()
+            for pane in (self.map.pane, *self.charts.panes.values()):
+                self.document.add_root(pane.get_root(self.document))
+        parts = {
+            "first_picture": first[1] - started,
+            "map": last[1] - started,
+            "drawing_the_map": sum(end - start for start, end in self.map.drawn),
+            "charts": charted,
+            "processor": time.process_time() - busy,  # of all threads; says more where others load the machine
+        }
+        return Answer(time.perf_counter() - started, parts, self.map.single)
 
-    async def _map(self, selection: Selection, parts: dict[str, float]) -> bool:
-        started = time.perf_counter()
-        ground, layer = self.ground, LAYERS[selection.layer]
-        view = selection.view or ground.look(selection.region)
-        wanted = replace(kept(selection), bounds=grown(view, 0.12))
-        table, level, rows = await fetch(read_cells, self.database, wanted, layer, view)
-        read = time.perf_counter()
-        layer_image(layer, table if rows is None else table.iloc[:0], level, ground.classes, False)
-        if rows is not None:
-            points_of(rows, ground.classes)
-        pixel, chosen = (view[2] - view[0]) / PIXELS, ground.place(selection.region)
-        imaged = time.perf_counter()
-        if self.drawn is None or out_of_date(self.drawn, (view, chosen)):
-            self.drawn = (view, chosen)
-            land(view, pixel)
-            borders(view, pixel)
-            outlines(ground.boundaries, chosen, view, pixel)
-        legend(layer, ground.classes, False, shown=len(table), single=rows is not None)
-        parts["map_query"], parts["map_image"] = read - started, imaged - read
-        parts["map_lines"], parts["map"] = time.perf_counter() - imaged, time.perf_counter() - started
-        return rows is not None
-
-    async def _charts(self, selection: Selection, parts: dict[str, float]) -> None:
-        started = time.perf_counter()
-        found = await fetch(read_sums, self.database, selection)
-        read = time.perf_counter()
-        rest, spread_rest = found.whole - found.selected, found.whole - found.spread
-        words(selection, found)
-        selection_figures(found.selected, rest)
-        calibration_curve(found.selected, rest)
-        confidence_histogram(found.spread, spread_rest, selection.confidence)
-        error_heatmap(found.selected, found.classes, False)
-        timeline(found.days)
-        parts["charts_query"], parts["charts_drawing"] = read - started, time.perf_counter() - read
-        parts["charts"] = time.perf_counter() - started
+    async def _charts(self, started: float) -> float:
+        await self.charts.refresh()
+        return time.perf_counter() - started
 
 
 def whole_map() -> tuple[float, float, float, float]:

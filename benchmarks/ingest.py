@@ -69,6 +69,10 @@ def copy_time(sources: list[Path], target: Path) -> float:
     return taken
 
 
-if __name__ == "__main__":
+def main() -> None:
     append = ("--append", {"type": int, "help": "rows of the day that is appended; a ninetieth of --rows by default"})
     measured("ingest", options(__doc__, append), measure)
+
+
+if __name__ == "__main__":
+    main()

@@ -59,6 +59,10 @@ def update_time(world: World, labels: Path, target: Path) -> float:
     return taken
 
 
-if __name__ == "__main__":
+def main() -> None:
     number = ("--labels", {"type": int, "default": 1_000_000, "help": "late labels, at most"})
     measured("labels", options(__doc__, number), measure)
+
+
+if __name__ == "__main__":
+    main()

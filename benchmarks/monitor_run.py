@@ -14,15 +14,13 @@ import time
 from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from dashboard import Explorer, moves
 from harness import Figures, Memory, measured, mib, opened, options, percentiles, ratio
 from world import COLUMNS, DAYS, ROWS, START, World
 
-from app.pages.explore_map import read_ground
-from app.warmup import warm_up
 from monitoring.configuration import Configuration
 from monitoring.run import monitor
 from monitoring.worker import Worker
@@ -31,17 +29,26 @@ from storage.database import Database
 from storage.queries import Filter
 from storage.records import Run
 
+if TYPE_CHECKING:
+    from dashboard import Event, Explorer
+
 REFERENCE_DAYS, WINDOW_DAYS = 28, 7
 REPORT_ROWS = 20_000
+PAUSE = 0.25  # seconds between two moves
 
 
 def measure(world: World, chosen: argparse.Namespace, folder: Path) -> Figures:
+    # Not above: the worker's process loads this file again, and the server's worker knows nothing of maps.
+    from dashboard import Explorer, moves
+
+    from app.warmup import warm_up
+
     warm_up()
     events = moves(chosen.moves, world.seed)
     with opened(world, chosen, folder, changes=True) as database, Worker() as worker:
-        explorer = Explorer(database, read_ground(database, "crops"))
+        explorer = Explorer(database)
         explorer.answer(events[0])
-        idle = [explorer.answer(event).total for event in events]
+        idle = [waited(explorer, event) for event in events]
         runs: list[Run] = []
         at = START + timedelta(days=DAYS)
         running = threading.Thread(
@@ -54,7 +61,7 @@ def measure(world: World, chosen: argparse.Namespace, folder: Path) -> Figures:
             for event in cycle(events):
                 if not running.is_alive():
                     break
-                meanwhile.append(explorer.answer(event).total)
+                meanwhile.append(waited(explorer, event))
             running.join()
             seconds = time.perf_counter() - started
         (own, *_), others = memory.pids, [peak for pid, peak in memory.peak.items() if pid not in memory.pids]
@@ -84,6 +91,13 @@ def measure(world: World, chosen: argparse.Namespace, folder: Path) -> Figures:
         },
         "times_faster_than_baseline": ratio(float(np.mean(evidently)) * regions, seconds),
     }
+
+
+def waited(explorer: "Explorer", event: "Event") -> float:
+    """Seconds of the answer; then a pause, as a person makes one."""
+    seconds = explorer.answer(event).total
+    time.sleep(PAUSE)
+    return seconds
 
 
 def configuration(world: World) -> Configuration:

@@ -24,12 +24,14 @@ LARGEST = 2**30
 
 
 class Person:
-    """One session. `latencies`: seconds from each move to the image; `lost`: moves whose image never came."""
+    """One session. `opening`: seconds until the page was complete. `latencies`: seconds from each move to the image;
+    `lost`: moves whose image never came."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.socket: WebSocketClientConnection
         self.latencies: list[float] = []
+        self.opening = 0.0
         self.lost = 0
         self.received = 0
         self._numbers = itertools.count(1)
@@ -39,6 +41,7 @@ class Person:
 
     async def arrive(self) -> Self:
         """Open the page and wait until the map is drawn. Raises TimeoutError where it never is."""
+        started = time.perf_counter()
         page = await asyncio.to_thread(lambda: urllib.request.urlopen(self.url, timeout=PATIENCE).read().decode())
         found = re.search(r'"token":"([^"]+)"', page)
         assert found, "no token in the page"
@@ -48,12 +51,13 @@ class Person:
             request, subprotocols=["bokeh", found[1]], max_message_size=LARGEST, ping_interval=None
         )
         self._reading = asyncio.create_task(self._read())
+        await self._wait("ACK")
         await self._send("PULL-DOC-REQ", {})
         await self._wait("PULL-DOC-REPLY")
         await self._patch(self._event("document_ready"))
         deadline = time.perf_counter() + PATIENCE
         while not self._sources and time.perf_counter() < deadline:
-            await self._until_quiet()
+            self.opening = await self._until_quiet() - started
             await self._send("PULL-DOC-REQ", {})
             self._find((await self._wait("PULL-DOC-REPLY"))["content"]["doc"])
         if not self._sources:
@@ -129,12 +133,14 @@ class Person:
             if message["type"] == kind:
                 return message
 
-    async def _until_quiet(self) -> None:
+    async def _until_quiet(self) -> float:
+        """The moment of the last message, once none has come for a while."""
+        last = time.perf_counter()
         try:
             while True:
-                await asyncio.wait_for(self._messages.get(), QUIET)
+                last = (await asyncio.wait_for(self._messages.get(), QUIET))["at"]
         except TimeoutError:
-            return
+            return last
 
     async def _read(self) -> None:
         """Put whole messages into the queue: header, metadata and content, then a header and bytes a buffer."""

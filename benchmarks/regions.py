@@ -75,5 +75,9 @@ def measure(world: World, chosen: argparse.Namespace, folder: Path) -> Figures:
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
     measured("regions", options(__doc__), measure)
+
+
+if __name__ == "__main__":
+    main()

@@ -125,6 +125,12 @@ def batches(database: Database, model: str | None = None, limit: int = 100, offs
     return [StoredBatch(*row) for row in rows]
 
 
+def newest(database: Database, model: str) -> tuple[int, datetime | None]:
+    """How many batches of `model` there are, and when the last came: both other after every ingest that changed it."""
+    ((count, last),) = database.rows("SELECT count(*), max(received_at) FROM batch WHERE model = ?", [model])
+    return count, last
+
+
 def known_content(database: Database, model: str, kind: str) -> set[str]:
     """The content hashes of all that was ingested as `kind` for `model`."""
     rows = database.rows("SELECT content_hash FROM batch WHERE model = ? AND kind = ?", [model, kind])

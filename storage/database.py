@@ -3,11 +3,14 @@
 import queue
 import re
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import wraps
 from importlib.resources import files
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import duckdb
 import pandas as pd
@@ -17,9 +20,11 @@ from storage import lake
 from storage.errors import DatabaseInUseError, DatabaseVersionError, DriftmapError
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Work = Callable[[duckdb.DuckDBPyConnection], Any]
 
 CLOSED = "The database is closed."
+IDLE = 16  # cursors kept for the next reader
 
 
 class Database:
@@ -34,6 +39,8 @@ class Database:
         self.location = location
         self.shared = lake.is_lake(location)
         self._connection = connection
+        self._idle: deque[duckdb.DuckDBPyConnection] = deque(maxlen=IDLE)  # of a lake, where a new one takes its time
+        self._reading = threading.local()
         self._writes: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
         self._memory: dict[Hashable, Any] = {}
         self._closing = threading.Lock()
@@ -84,7 +91,7 @@ class Database:
             return read()
         if key not in memory:
             memory[key] = read()  # of before a write, it goes into the memory of before that write
-        return memory[key]  # type: ignore[no-any-return]
+        return memory[key]
 
     def write(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """What `work(connection)` returns, run in the writer thread inside one transaction.
@@ -108,6 +115,8 @@ class Database:
             self._closed = True
             self._writes.put(None)
         self._writer.join()
+        for cursor in self._idle:
+            cursor.close()
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -118,20 +127,51 @@ class Database:
     ) -> None:
         self.close()
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own for one reader: to be closed (`with`), and used by one thread."""
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of its own for one reader, in one thread; within `reading` the one that is read with."""
         if self._closed:
             raise DriftmapError(CLOSED)
-        return self._cursor()
+        if (reading := getattr(self._reading, "cursor", None)) is not None:
+            yield reading
+            return
+        cursor = self._idle.pop() if self._idle else self._new_cursor()
+        try:
+            yield cursor
+        except BaseException:
+            cursor.close()
+            raise
+        if self.shared and not self._closed:
+            self._idle.append(cursor)
+        else:
+            cursor.close()
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        connection = self._connection.cursor()
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Everything that this thread reads within is of one moment, whatever is written meanwhile.
+
+        On a lake it is quicker too: what there is at that moment is looked up once.
+        """
+        if getattr(self._reading, "cursor", None) is not None:
+            yield
+            return
+        with self.cursor() as cursor:
+            cursor.begin()
+            self._reading.cursor = cursor
+            try:
+                yield
+            finally:
+                self._reading.cursor = None
+                _roll_back(cursor)
+
+    def _new_cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._connection.cursor()
         if self.shared:
-            connection.execute(f"USE {lake.CATALOG}")  # the one thing that a cursor does not inherit
-        return connection
+            cursor.execute(f"USE {lake.CATALOG}")  # the one thing that a cursor does not inherit
+        return cursor
 
     def _write_loop(self) -> None:
-        connection, lock = self._cursor(), self._connection.cursor()
+        connection, lock = self._new_cursor(), self._connection.cursor()
         while (item := self._writes.get()) is not None:
             work, outcome = item
             try:
@@ -210,6 +250,17 @@ def migrations() -> list[str]:
     folder = files("storage").joinpath("migrations")
     names = sorted(item.name for item in folder.iterdir() if re.fullmatch(r"\d{4}_\w+\.sql", item.name))
     return [folder.joinpath(name).read_text(encoding="utf-8") for name in names]
+
+
+def at_one_moment(question: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[Database, P], T]:
+    """A function of a database whose reads are all of one moment."""
+
+    @wraps(question)
+    def asked(database: Database, /, *arguments: P.args, **named: P.kwargs) -> T:
+        with database.reading():
+            return question(database, *arguments, **named)
+
+    return asked
 
 
 def quote(identifier: str) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from storage import feature_bins as bins_of
 from storage import grid
 from storage.catalog import class_names, feature_codes, feature_column, stored_model
-from storage.database import Database, quote
+from storage.database import Database, at_one_moment, quote
 from storage.feature_bins import Bins
 from storage.periods import Period
 from storage.records import Window
@@ -27,6 +27,7 @@ QUICK_ROWS = 500_000  # so many rows are read in about 30 ms
 DAY_SUMS = ("n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "sum_labelled_confidence")
 
 
+@at_one_moment
 def extent(database: Database, model: str) -> grid.Bounds | None:
     """A box (xmin, ymin, xmax, ymax) in EPSG:3857 metres that holds every prediction of `model`."""
     spread = stored(database, model).spread
@@ -37,6 +38,7 @@ def extent(database: Database, model: str) -> grid.Bounds | None:
     return float(xmin), float(ymin), float(xmax), float(ymax)
 
 
+@at_one_moment
 def time_extent(database: Database, model: str) -> Window | None:
     """The days that hold every prediction of `model`: from the first, to the day after the last."""
     spread = stored(database, model).spread
@@ -46,6 +48,7 @@ def time_extent(database: Database, model: str) -> Window | None:
     return Window(first, first + timedelta(days=spread.days))
 
 
+@at_one_moment
 def outcomes(database: Database, filter_: Filter) -> pd.DataFrame:
     """Sums by predicted class, label and confidence bin: enough for accuracy, confusion, calibration, histogram.
 
@@ -55,11 +58,13 @@ def outcomes(database: Database, filter_: Filter) -> pd.DataFrame:
     return _outcomes(database, filter_, ("outcome", "region"), ())
 
 
+@at_one_moment
 def outcomes_by_region(database: Database, filter_: Filter) -> pd.DataFrame:
     """As `outcomes`, for each region apart: `region` is the key of the deepest region of a row, 0 for none."""
     return _outcomes(database, filter_, ("region",), ("region",))
 
 
+@at_one_moment
 def outcomes_by_version_and_region(database: Database, filter_: Filter) -> pd.DataFrame:
     """As `outcomes_by_region`, for each version (its name) apart."""
     frame = _outcomes(database, filter_, ("region",), ("version", "region"))
@@ -72,23 +77,27 @@ def _outcomes(database: Database, filter_: Filter, rollups: tuple[str, ...], gro
     return _sums(database, question, (*groups, "predicted", "label", "confidence_bin"), OUTCOME_SUMS)
 
 
+@at_one_moment
 def outcomes_by_day(database: Database, filter_: Filter) -> pd.DataFrame:
     """Sums by day: day, n, n_labelled, n_correct, n_confidence, sum_confidence, sum_labelled_confidence."""
     question = Question(filter_, ("cell", "outcome", "region"), _cells_of(filter_), period=Period.DAY)
     return _sums(database, question, ("day",), DAY_SUMS)
 
 
+@at_one_moment
 def cells(database: Database, filter_: Filter, level: int) -> pd.DataFrame:
     """Sums by map cell of `level`: x, y (cell indices), n, n_labelled, n_correct, n_confidence, sum_confidence,
     sum_labelled_confidence, n_entropy, sum_entropy. Of a box, all cells that it touches, whole."""
     return _sums(database, _of_cells(filter_, level), ("x", "y"), CELL_SUMS)
 
 
+@at_one_moment
 def class_cells(database: Database, filter_: Filter, level: int) -> pd.DataFrame:
     """As `cells`, for each predicted class (its code in `predicted`) apart."""
     return _sums(database, _of_cells(filter_, level), ("x", "y", "predicted"), CELL_SUMS)
 
 
+@at_one_moment
 def quick_level(database: Database, filter_: Filter, level: int) -> int:
     """The finest level, up to `level`, at which `cells` answers quickly."""
     there = stored(database, filter_.model)
@@ -139,6 +148,7 @@ def _sums(database: Database, question: Question, groups: tuple[str, ...], sums:
     return database.frame(f"SELECT {', '.join(groups)}, {totals} FROM ({sql}) WHERE n <> 0{order}")
 
 
+@at_one_moment
 def feature_histogram(
     database: Database, filter_: Filter, feature: str, period_days: int | None = None
 ) -> pd.DataFrame:
@@ -158,6 +168,7 @@ def feature_histogram(
     return _histogram(database, filter_, bin_, category, period_days)
 
 
+@at_one_moment
 def outcome_histogram(
     database: Database, filter_: Filter, variable: Literal["predicted", "confidence"], period_days: int | None = None
 ) -> pd.DataFrame:
@@ -183,6 +194,7 @@ def feature_bins(database: Database, model: str) -> dict[str, Bins]:
         return bins_of.fitted_bins(cursor, model)
 
 
+@at_one_moment
 def count(database: Database, filter_: Filter) -> int:
     """The number of predictions."""
     question = Question(filter_, ("cell", "outcome", "region"), _cells_of(filter_))
@@ -205,6 +217,7 @@ def content(database: Database, filter_: Filter) -> tuple[str, str]:
     return stamps.get("predictions", "0"), stamps.get("labels", "0")
 
 
+@at_one_moment
 def predictions(database: Database, filter_: Filter, limit: int = 1000, offset: int = 0) -> pd.DataFrame:
     """Single predictions, in order of time and id: id, version, predicted_at, lon, lat, x, y (EPSG:3857 metres),
     region (key), predicted, label (names), confidence, entropy, mutual_information, area_m2."""
@@ -222,6 +235,7 @@ def predictions(database: Database, filter_: Filter, limit: int = 1000, offset: 
     return frame
 
 
+@at_one_moment
 def sample(database: Database, filter_: Filter, rows: int, seed: int) -> pd.DataFrame:
     """At most `rows` predictions drawn by a seeded hash of the id, the same every time: the features by name,
     predicted, label (names), confidence."""

@@ -26,7 +26,7 @@ NO_REGION = 0
 DEFAULT_PARENT = "parent_id"  # used where a file has it; a column that was named must be there
 GEOD = pyproj.Geod(ellps="WGS84")
 
-_lookups: WeakKeyDictionary[Database, dict[str, RegionLookup]] = WeakKeyDictionary()
+_lookups: WeakKeyDictionary[Database, dict[str, tuple[int, RegionLookup]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,6 @@ def load_regions(
     polygons, repaired = _read(path, id_column, name_column, parent_column)
 
     def replace(connection: duckdb.DuckDBPyConnection) -> int:
-        _lookups.pop(database, None)  # in the writer thread, so that no ingest after this one sees the old set
         return _replace(connection, name, polygons)
 
     reassigned = database.write(replace)
@@ -242,16 +241,20 @@ def lookup_for(database: Database, region_set: str | None) -> RegionLookup | Non
     if region_set is None:
         return None
     kept = _lookups.setdefault(database, {})
-    if region_set not in kept:
-        if not database.rows("SELECT 1 FROM region WHERE region_set = ? LIMIT 1", [region_set]):
-            raise DriftmapError(
-                f"The region set '{region_set}' is not loaded. Load it with 'driftmap regions PATH --set {region_set}'."
-            )
+    # Whichever process replaced the set, it shows here.
+    ((stamp, count),) = database.rows(
+        "SELECT bit_xor(hash(key, level, geometry)), count(*) FROM region WHERE region_set = ?", [region_set]
+    )
+    if not count:
+        raise DriftmapError(
+            f"The region set '{region_set}' is not loaded. Load it with 'driftmap regions PATH --set {region_set}'."
+        )
+    if region_set not in kept or kept[region_set][0] != stamp:
         with database.cursor() as cursor:
             lookup = build_lookup(cursor, region_set)
         assert lookup is not None
-        kept[region_set] = lookup
-    return kept[region_set]
+        kept[region_set] = (stamp, lookup)
+    return kept[region_set][1]
 
 
 def region_sets(database: Database) -> list[str]:

@@ -106,8 +106,8 @@ class Layout:
             expression = f"TRY_CAST({raw(column)} AS TIMESTAMP)"
         return Typed(
             name,
-            f"CASE WHEN {expression} >= TIMESTAMP '{FIRST_YEAR}-01-01' AND {expression} < TIMESTAMP '{LAST_YEAR}-01-01' "
-            f"THEN {expression} END",
+            f"CASE WHEN {expression} >= TIMESTAMP '{FIRST_YEAR}-01-01' "
+            f"AND {expression} < TIMESTAMP '{LAST_YEAR}-01-01' THEN {expression} END",
         )
 
     def _is_text(self, column: str) -> bool:

@@ -1,7 +1,9 @@
 """The charts of the page Explore: figures, calibration, confidence, errors, and the timeline."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html import escape
+from typing import Any
 
 import holoviews as hv
 import pandas as pd
@@ -10,93 +12,110 @@ import panel as pn
 from app.context import Context, fetch
 from app.filters import bounds, kept, whole
 from app.numbers import count, number
+from app.pages.explore_ground import Ground, Grounds, Stamp
 from app.selection import Selection
 from app.states import markup
-from app.views.calibration import calibration_curve
-from app.views.confidence import confidence_histogram
-from app.views.errors import error_heatmap
+from app.views.calibration import calibration_content, calibration_curve
+from app.views.confidence import confidence_content, confidence_histogram
+from app.views.errors import error_content, error_heatmap
 from app.views.figures import selection_figures
-from app.views.timeline import timeline
+from app.views.live import Content, Live
+from app.views.timeline import timeline, timeline_content
 from app.wiring import brush_confidence, brush_days
 from monitoring.tally import Tally, tally
-from storage.catalog import class_names, stored_model
 from storage.database import Database
-from storage.queries import Filter, extent, outcomes, outcomes_by_day
-from storage.regions import region_set
+from storage.queries import Filter, outcomes, outcomes_by_day
 
-NAMES = ("calibration", "confidence", "errors", "timeline")
+MOST_WHOLES = 12  # windows of time, one after the other, whose sums are kept
+
+# How each chart is drawn, and what columns its glyphs have.
+PARTS: dict[str, tuple[Callable[..., hv.Overlay], Callable[..., Content]]] = {
+    "calibration": (calibration_curve, calibration_content),
+    "confidence": (confidence_histogram, confidence_content),
+    "errors": (error_heatmap, error_content),
+    "timeline": (timeline, timeline_content),
+}
 
 
 class Charts:
     """Everything beside and below the map; `refresh` brings it to what the Selection says."""
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init__(self, context: Context, grounds: Grounds) -> None:
+        self.context, self.grounds = context, grounds
         self.words = markup("", margin=(4, 10, 0, 10))
         self.figures = markup("", margin=(2, 10, 4, 10))
-        self.panes = {name: pn.pane.HoloViews(sizing_mode="stretch_width", margin=(0, 4)) for name in NAMES}
+        # Each has axes of its own: Panel would link those of dimensions with the same name.
+        self.panes = {
+            name: pn.pane.HoloViews(sizing_mode="stretch_width", margin=(0, 4), linked_axes=False) for name in PARTS
+        }
         self.model: str | None = None
-        self.pipes: dict[str, hv.streams.Pipe] = {}
+        self.parts: dict[str, Live] = {}
+        self.wholes: dict[tuple[Filter, Stamp], Tally] = {}
 
     async def refresh(self) -> None:
         selection, dark = self.context.selection, self.context.theme.dark
-        found = await fetch(read_sums, self.context.database, selection)
+        found = await fetch(self.read)
         rest, spread_rest = found.whole - found.selected, found.whole - found.spread
         self.words.object = words(selection, found)
         self.figures.object = selection_figures(found.selected, rest)
-        elements = {
-            "calibration": calibration_curve(found.selected, rest),
-            "confidence": confidence_histogram(found.spread, spread_rest, selection.confidence),
-            "errors": error_heatmap(found.selected, found.classes, dark),
-            "timeline": timeline(found.days),
+        sums: dict[str, tuple[Any, ...]] = {
+            "calibration": (found.selected, rest),
+            "confidence": (found.spread, spread_rest, selection.confidence),
+            "errors": (found.selected, found.ground.classes, dark),
+            "timeline": (found.days,),
         }
-        if self.model == selection.model:
-            for name, element in elements.items():
-                self.pipes[name].send(element)
-        else:
+        if self.model != selection.model:
             self.model = selection.model
-            self.draw(elements)
+            self.draw(sums)
+            return
+        with pn.io.unlocked():
+            for name, each in sums.items():
+                self.parts[name].show(*each)
 
-    def draw(self, elements: dict[str, hv.Element]) -> None:
-        self.pipes = {name: hv.streams.Pipe(data=element) for name, element in elements.items()}
-        parts = {name: hv.DynamicMap(_as_sent, streams=[pipe]) for name, pipe in self.pipes.items()}
-        parts["confidence"] = brush_confidence(self.context.selection, parts["confidence"])
-        parts["timeline"] = brush_days(self.context.selection, parts["timeline"])
-        for name, part in parts.items():
-            self.panes[name].object = part
+    def draw(self, sums: dict[str, tuple[Any, ...]]) -> None:
+        self.parts = {name: Live(*PARTS[name], *each) for name, each in sums.items()}
+        shown = {name: part.dynamic for name, part in self.parts.items()}
+        shown["confidence"] = brush_confidence(self.context.selection, shown["confidence"])
+        shown["timeline"] = brush_days(self.context.selection, shown["timeline"])
+        for name, dynamic in shown.items():
+            self.panes[name].object = dynamic
+
+    def read(self) -> "Sums":
+        """What the charts are drawn from. The whole is read again only where it may be another."""
+        selection, database = self.context.selection, self.context.database
+        ground = self.grounds.of(selection.model)
+        asked = (whole(selection), ground.stamp)
+        if asked not in self.wholes:
+            if len(self.wholes) == MOST_WHOLES:
+                del self.wholes[next(iter(self.wholes))]
+            self.wholes[asked] = tally(outcomes(database, asked[0]), len(ground.classes))
+        return read_sums(database, selection, ground, self.wholes[asked])
 
 
 @dataclass(frozen=True)
 class Sums:
     """What the charts are drawn from. `spread`: as `selected`, at any confidence."""
 
-    classes: list[str]
+    ground: Ground
     whole: Tally
     selected: Tally
     spread: Tally
     days: pd.DataFrame
-    region: str | None
 
 
-def read_sums(database: Database, selection: Selection) -> Sums:
-    classes = class_names(database, selection.model)
-    box = bounds(selection, extent(database, selection.model) or (0, 0, 0, 0))
-    wanted = replace(kept(selection), bounds=box)
+def read_sums(database: Database, selection: Selection, ground: Ground, everything: Tally) -> Sums:
+    """The sums of what is selected, beside those of `everything` within the same window."""
+    wanted = replace(kept(selection), bounds=bounds(selection, ground.extent))
 
     def sums(filter_: Filter) -> Tally:
-        return tally(outcomes(database, filter_), len(classes))
+        if filter_ == whole(selection):
+            return everything
+        return tally(outcomes(database, filter_), len(ground.classes))
 
     selected = sums(wanted)
     spread = selected if wanted.confidence is None else sums(replace(wanted, confidence=None))
     days = outcomes_by_day(database, replace(wanted, start=None, end=None))
-    return Sums(classes, sums(whole(selection)), selected, spread, days, region_name(database, selection))
-
-
-def region_name(database: Database, selection: Selection) -> str | None:
-    regions = stored_model(database, selection.model).regions
-    if selection.region is None or regions is None:
-        return None
-    return region_set(database, regions).by_id(selection.region).name
+    return Sums(ground, everything, selected, spread, days)
 
 
 def words(selection: Selection, found: Sums) -> str:
@@ -107,7 +126,8 @@ def words(selection: Selection, found: Sums) -> str:
     elif selection.view is not None and found.selected.n < found.whole.n:
         parts.append("map in sight")
     if selection.region is not None:
-        parts.append(escape(found.region or selection.region))
+        place = found.ground.place(selection.region)
+        parts.append(escape(selection.region if place is None else found.ground.region_names[place]))
     if selection.classes:
         parts.append(escape(", ".join(selection.classes)))
     if selection.confidence is not None:
@@ -116,7 +136,3 @@ def words(selection: Selection, found: Sums) -> str:
     share = selected / whole * 100 if whole else 0
     size = f"{count(selected)} of {count(whole)} predictions, {number(share)}%"
     return f'<div class="dm-words"><b>{" · ".join(parts) or "Everything"}</b> <span>{size}</span></div>'
-
-
-def _as_sent(data: hv.Element) -> hv.Element:
-    return data

@@ -1,35 +1,47 @@
 """The map of the page Explore: land, the layer's cells or single predictions, borders, regions, the box."""
 
-from dataclasses import dataclass, field, replace
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-import geopandas as gpd
 import holoviews as hv
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import panel as pn
-import shapely
 from bokeh.models import CustomJS
 
 from app.context import Context, fetch
-from app.filters import contains, grown, kept
+from app.filters import KEPT, contains, grown, kept
+from app.pages.explore_ground import Ground, Grounds
 from app.selection import Box
 from app.states import markup
-from app.views.basemap import borders, land
-from app.views.layers import LAYERS, Layer, fitting_level, layer_image, legend, legible, points_of
-from app.views.outlines import in_metres, outlines
+from app.views.basemap import borders, borders_content, land, land_content
+from app.views.layers import (
+    LAYERS,
+    SUMS,
+    Layer,
+    Raster,
+    fitting_level,
+    layer_content,
+    layer_image,
+    legend,
+    legible,
+    points_content,
+    points_of,
+    raster,
+)  # fmt: skip
+from app.views.live import EDGES_OF_BARS, Content, Live
+from app.views.outlines import outlines, outlines_content
 from app.views.style import ACCENT
 from app.wiring import follow_box, follow_view, same_view
-from storage.catalog import class_names, stored_model
 from storage.database import Database
-from storage.queries import Filter, cells, class_cells, extent, predictions
-from storage.regions import region_geometries
+from storage.grid import snapped_metres
+from storage.queries import Filter, cells, class_cells, predictions, quick_level
 
 PIXELS = 900  # about as wide as the map is; cells are powers of two in size, so it need not be exact
 SINGLE = 1500  # so many predictions in sight, or fewer, are drawn one by one
-ORDER = ("land", "cells", "borders", "outlines", "points", "box")  # the first at the back
-NO_ROWS = ["id", "x", "y", "predicted", "label", "confidence", "predicted_at"]
+NO_CELLS = pd.DataFrame({name: np.empty(0) for name in ("x", "y", "predicted", *SUMS)})
 
 # One metre is as long to the right as it is up, whatever the shape of the plot.
 KEEP_SHAPE = """
@@ -44,96 +56,87 @@ if (w > 10 && h > 10) {
 """
 
 
-@dataclass(frozen=True)
-class Ground:
-    """What of a model does not change from one look to the next. Boxes and boundaries in EPSG:3857 metres."""
-
-    model: str
-    classes: list[str]
-    extent: Box
-    region_ids: list[str] = field(default_factory=list)
-    boundaries: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, dtype=object))
-
-    def place(self, region: str | None) -> int | None:
-        """Where `region` is in `boundaries`."""
-        return self.region_ids.index(region) if region in self.region_ids else None
-
-    def look(self, region: str | None) -> Box:
-        """The first look: the region or, without one, the model's extent, with a margin; at least 500 m wide."""
-        place = self.place(region)
-        found = self.extent if place is None else shapely.bounds(self.boundaries[place])
-        xmin, ymin, xmax, ymax = (float(edge) for edge in found)
-        least = max(0.0, 500 - max(xmax - xmin, ymax - ymin)) / 2
-        return grown((xmin - least, ymin - least, xmax + least, ymax + least), 0.04)
-
-
-def read_ground(database: Database, model: str) -> Ground:
-    """The ground of `model`, which has at least one prediction."""
-    found = extent(database, model)
-    assert found is not None
-    regions = stored_model(database, model).regions
-    if regions is None:
-        return Ground(model, class_names(database, model), found)
-    shapes: gpd.GeoDataFrame = region_geometries(database, regions)
-    return Ground(model, class_names(database, model), found, list(shapes["id"]), in_metres(shapes))
-
-
 class Map:
     """The map and its legend; `refresh` brings both to what the Selection says."""
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self.pane = pn.pane.HoloViews(sizing_mode="stretch_both", min_height=320, margin=0)
+    def __init__(self, context: Context, grounds: Grounds) -> None:
+        self.context, self.grounds = context, grounds
+        self.pane = pn.pane.HoloViews(sizing_mode="stretch_both", min_height=320, margin=0, linked_axes=False)
         self.legend = markup("", margin=(2, 10, 4, 10))
         self.ground: Ground | None = None
         self.figure: Any = None
-        self.drawn: tuple[Box, int | None] | None = None
+        self.view: Box | None = None  # of the last picture
+        self.lines: tuple[Box, int | None] | None = None  # around which view and region lines were drawn
         self.streams: list[hv.streams.Stream] = []
-        self.pipes: dict[str, hv.streams.Pipe] = {}
+        self.parts: dict[str, Live] = {}
+        self.newer = asyncio.Event()
+        context.selection.param.watch(lambda *_: self.newer.set(), [*KEPT, "view", "box", "layer"])
 
     async def refresh(self) -> None:
+        """First from cells that are had at once, then, unless something else was asked meanwhile, from fine ones."""
+        self.newer = asyncio.Event()
         selection, database = self.context.selection, self.context.database
-        if self.ground is None or self.ground.model != selection.model:
-            self.ground = await fetch(read_ground, database, selection.model)
-            self.pipes, self.drawn = {}, None
-        ground, layer, dark = self.ground, LAYERS[selection.layer], self.context.theme.dark
+        ground = await fetch(self.grounds.of, selection.model)
+        layer = LAYERS[selection.layer]
         view = selection.view or ground.look(selection.region)
         wanted = replace(kept(selection), bounds=grown(view, 0.12))
-        table, level, rows = await fetch(read_cells, database, wanted, layer, view)
-        pixel = (view[2] - view[0]) / PIXELS
-        chosen = ground.place(selection.region)
-        elements = {
-            "cells": layer_image(layer, table if rows is None else table.iloc[:0], level, ground.classes, dark),
-            "points": points_of(_no_rows() if rows is None else rows, ground.classes),
-            "box": box_outline(selection.box),
-        }
-        if self.drawn is None or out_of_date(self.drawn, (view, chosen)):
-            self.drawn = (view, chosen)
-            elements["land"] = land(view, pixel)
-            elements["borders"] = borders(view, pixel)
-            elements["outlines"] = outlines(ground.boundaries, chosen, view, pixel)
-        self.legend.object = legend(layer, ground.classes, dark, shown=len(table), single=rows is not None)
-        if self.pipes:
-            for name, element in elements.items():
-                self.pipes[name].update(data=element)
-            # All at once, so that the plot is brought up to date once.
-            hv.streams.Stream.trigger([self.pipes[name] for name in elements])
-            self.move_to(view)
-        else:
-            self.draw({name: elements[name] for name in ORDER}, view)
+        level = fitting_level(view, PIXELS)
+        quick = await fetch(quick_level, database, wanted, level)
+        for each in sorted({quick, level}):
+            reading = asyncio.create_task(fetch(read_cells, database, wanted, layer, each, len(ground.classes)))
+            if each > quick:
+                newer = asyncio.create_task(self.newer.wait())
+                await asyncio.wait({reading, newer}, return_when=asyncio.FIRST_COMPLETED)
+                newer.cancel()
+                if self.newer.is_set():
+                    reading.add_done_callback(_forget)
+                    return
+            cells, rows = await reading
+            self.show(ground, layer, view, cells, rows)
 
-    def draw(self, elements: dict[str, hv.Element], view: Box) -> None:
+    def show(self, ground: Ground, layer: Layer, view: Box, cells: Raster, rows: pd.DataFrame | None) -> None:
+        """Draw `cells`, or single predictions where there are `rows`, in `view`."""
+        selection, dark, pixel = self.context.selection, self.context.theme.dark, (view[2] - view[0]) / PIXELS
+        if self.ground is None or self.ground.model != ground.model:
+            self.parts, self.lines = {}, None
+        self.ground = ground
+        chosen, shown = (
+            ground.place(selection.region),
+            cells if rows is None else raster(NO_CELLS, 0, len(ground.classes)),
+        )
+        sums: dict[str, tuple[Any, ...]] = {
+            "cells": (layer, shown, ground.classes, dark),
+            "points": (rows, ground.classes),
+            "box": (selection.box and snapped_metres(selection.box),),  # what is counted: whole cells
+        }
+        if self.lines is None or out_of_date(self.lines, (view, chosen)):
+            self.lines = (view, chosen)
+            sums["land"] = sums["borders"] = (view, pixel)
+            sums["outlines"] = (ground.boundaries, chosen, view, pixel)
+        seen = bool((cells.sums["n"] > 0).any())
+        words = legend(layer, ground.classes, dark, shown=seen, single=rows is not None)
+        if words != self.legend.object:
+            self.legend.object = words
+        if self.parts:
+            with pn.io.unlocked():
+                for name, each in sums.items():
+                    self.parts[name].show(*each)
+                if not self.newer.is_set():
+                    self.move_to(view)
+        else:
+            self.draw(sums, view)
+        self.view = view
+
+    def draw(self, sums: dict[str, tuple[Any, ...]], view: Box) -> None:
         """Make the plot anew, with its gestures."""
-        self.figure = None
-        self.pipes = {name: hv.streams.Pipe(data=element).rename(data=name) for name, element in elements.items()}
-        for name, element in elements.items():
-            element.opts(default_tools=[], tools=["pan", "box_select", "wheel_zoom"] if name == "cells" else [])
-        parts = {name: hv.DynamicMap(_as_sent, streams=[pipe]) for name, pipe in self.pipes.items()}
+        self.figure = self.view = None
+        self.parts = {name: Live(*PARTS[name], *sums[name]) for name in PARTS}
+        cells = self.parts["cells"].dynamic
         self.streams = [
-            follow_view(self.context.selection, parts["cells"], self.is_home),
-            follow_box(self.context.selection, parts["cells"]),
+            follow_view(self.context.selection, cells, self.is_home),
+            follow_box(self.context.selection, cells),
         ]
-        self.pane.object = hv.Overlay(list(parts.values())).collate().opts(
+        self.pane.object = hv.Overlay([part.dynamic for part in self.parts.values()]).collate().opts(
             hv.opts.Overlay(
                 responsive=True, xlim=(view[0], view[2]), ylim=(view[1], view[3]),
                 xaxis="bottom", yaxis="left", xlabel="", ylabel="",
@@ -149,6 +152,8 @@ class Map:
         if self.figure is shown:
             return
         self.figure = shown
+        if self.view is not None:  # the page was left and is opened again
+            self.look_at(self.view)
         shown.toolbar.logo = None
         shown.min_border = 0
         shown.outline_line_alpha = 0
@@ -158,13 +163,18 @@ class Map:
 
     def move_to(self, view: Box) -> None:
         """Show `view`, where it is the address or a reset that asks for it and not the map itself."""
+        if self.figure is None:
+            return
         ranges = self.figure.x_range, self.figure.y_range
         now = (ranges[0].start, ranges[1].start, ranges[0].end, ranges[1].end)
         home = self.context.selection.view is None and self.is_home(now)
         moved = self.streams[0].contents.get("x_range") is not None
         if not home and moved and not same_view(view, now):
-            ranges[0].update(start=view[0], end=view[2])
-            ranges[1].update(start=view[1], end=view[3])
+            self.look_at(view)
+
+    def look_at(self, view: Box) -> None:
+        self.figure.x_range.update(start=view[0], end=view[2])
+        self.figure.y_range.update(start=view[1], end=view[3])
 
     def is_home(self, view: Box) -> bool:
         """Whether `view` shows the first look, and not much around it."""
@@ -176,15 +186,15 @@ class Map:
 
 
 def read_cells(
-    database: Database, wanted: Filter, layer: Layer, view: Box
-) -> tuple[pd.DataFrame, int, pd.DataFrame | None]:
-    """Cells for `layer` and their level; and single predictions where few are in sight."""
-    level = fitting_level(view, PIXELS)
-    query = class_cells if layer.key == "predicted" else cells
-    table = query(database, wanted, level)
-    if 0 < table["n"].sum() <= SINGLE:
-        return table, level, predictions(database, wanted, SINGLE)
-    return *legible(table, level, layer), None
+    database: Database, wanted: Filter, layer: Layer, level: int, classes: int
+) -> tuple[Raster, pd.DataFrame | None]:
+    """Cells of `level` or, where they would hold too little for `layer`, wider; and predictions where there are few."""
+    by_class = layer.key == "predicted"
+    table = (class_cells if by_class else cells)(database, wanted, level)
+    fine = raster(table, level, classes if by_class else 0)
+    if 0 < fine.sums["n"].sum() <= SINGLE:
+        return fine, predictions(database, wanted, SINGLE)
+    return legible(fine, layer), None
 
 
 def out_of_date(drawn: tuple[Box, int | None], now: tuple[Box, int | None]) -> bool:
@@ -196,15 +206,33 @@ def out_of_date(drawn: tuple[Box, int | None], now: tuple[Box, int | None]) -> b
 
 def box_outline(box: Box | None) -> hv.Rectangles:
     """The box that is selected."""
-    return hv.Rectangles([box] if box else [], ["x0", "y0", "x1", "y1"]).opts(
+    return hv.Rectangles([box] if box else [], EDGES_OF_BARS).opts(
         fill_alpha=0.06, fill_color=ACCENT, line_color=ACCENT, line_width=2, apply_ranges=False
     )
 
 
-def _as_sent(**sent: hv.Element) -> hv.Element:
-    (element,) = sent.values()
-    return element
+def box_content(box: Box | None) -> Content:
+    """What `box_outline` draws, as columns."""
+    edges = zip(EDGES_OF_BARS, box, strict=True) if box else ((name, None) for name in EDGES_OF_BARS)
+    return Content(({name: np.array([] if edge is None else [edge], float) for name, edge in edges},))
 
 
-def _no_rows() -> pd.DataFrame:
-    return pd.DataFrame({name: pd.Series([], dtype=object) for name in NO_ROWS})
+def _map_cells(*sums: Any) -> hv.Element:
+    return layer_image(*sums).opts(default_tools=[], tools=["pan", "box_select", "wheel_zoom"])
+
+
+def _forget(reading: asyncio.Future[Any]) -> None:
+    """Nobody waits for `reading` any more, nor for why it failed."""
+    if not reading.cancelled():
+        reading.exception()
+
+
+# How each part is drawn, and what columns its glyphs have; the first at the back.
+PARTS: dict[str, tuple[Callable[..., hv.Element], Callable[..., Content]]] = {
+    "land": (land, land_content),
+    "cells": (_map_cells, layer_content),
+    "borders": (borders, borders_content),
+    "outlines": (outlines, outlines_content),
+    "points": (points_of, points_content),
+    "box": (box_outline, box_content),
+}

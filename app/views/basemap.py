@@ -12,6 +12,7 @@ import shapely
 from app.filters import grown
 from app.selection import Box
 from app.views import mercator
+from app.views.live import Columns, Content
 from storage.grid import MAX_LATITUDE, WORLD
 
 ASSET = Path(__file__).parent.parent / "assets" / "basemap.npz"
@@ -68,25 +69,51 @@ def clipped(geometries: npt.NDArray[np.object_], view: Box, pixel: float) -> npt
     near = geometries[(xmin < frame[2]) & (xmax > frame[0]) & (ymin < frame[3]) & (ymax > frame[1])]
     cut = shapely.clip_by_rect(near, *frame)
     thin = shapely.simplify(cut[~shapely.is_empty(cut)], pixel, preserve_topology=False)
-    return thin[~shapely.is_empty(thin)]
+    return thin[shapely.length(thin) > 0]
 
 
 def land(view: Box, pixel: float) -> hv.Polygons:
     """Land in and around `view`; `pixel`: metres on the map that one pixel shows."""
-    shapes = []
-    for part in shapely.get_parts(clipped(basemap().land, view, pixel)):
-        if isinstance(part, shapely.Polygon) and not part.is_empty:
-            holes = [np.asarray(hole.coords) for hole in part.interiors]
-            shapes.append({("x", "y"): np.asarray(part.exterior.coords), "holes": [holes]})
+    shapes = [{("x", "y"): rings[0], "holes": [rings[1:]]} for rings in _rings(view, pixel)]
     return mercator.Polygons(shapes, ["x", "y"]).opts(
         fill_color=GREY, fill_alpha=0.14, line_color=GREY, line_alpha=0.45, line_width=0.7, apply_ranges=False
     )
 
 
+def land_content(view: Box, pixel: float) -> Content:
+    """What `land` draws, as columns: of each polygon its outer ring and its holes."""
+    shapes = _rings(view, pixel)
+    return Content(
+        ({name: [[[ring[:, axis] for ring in rings]] for rings in shapes] for axis, name in enumerate(("xs", "ys"))},)
+    )
+
+
+def _rings(view: Box, pixel: float) -> list[list[npt.NDArray[np.float64]]]:
+    """[points, 2] of the rings of each polygon, the outer one first."""
+    return [
+        [np.asarray(ring.coords) for ring in (part.exterior, *part.interiors)]
+        for part in shapely.get_parts(clipped(basemap().land, view, pixel))
+        if isinstance(part, shapely.Polygon) and not part.is_empty
+    ]
+
+
 def borders(view: Box, pixel: float) -> hv.Path:
     """Country borders in and around `view`."""
-    parts = shapely.get_parts(clipped(basemap().borders, view, pixel))
-    lines = [np.asarray(part.coords) for part in parts if isinstance(part, shapely.LineString)]
-    return mercator.Path(lines, ["x", "y"]).opts(
+    return mercator.Path(_border_lines(view, pixel), ["x", "y"]).opts(
         color=GREY, alpha=0.7, line_width=0.9, line_dash="dashed", apply_ranges=False
     )
+
+
+def borders_content(view: Box, pixel: float) -> Content:
+    """What `borders` draws, as columns."""
+    return Content((path_columns(_border_lines(view, pixel)),))
+
+
+def _border_lines(view: Box, pixel: float) -> list[npt.NDArray[np.float64]]:
+    parts = shapely.get_parts(clipped(basemap().borders, view, pixel))
+    return [np.asarray(part.coords) for part in parts if isinstance(part, shapely.LineString)]
+
+
+def path_columns(lines: list[npt.NDArray[np.float64]]) -> Columns:
+    """The Bokeh columns of lines of [points, 2]."""
+    return {"xs": [line[:, 0] for line in lines], "ys": [line[:, 1] for line in lines]}

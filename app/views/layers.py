@@ -4,16 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
-import datashader as ds
 import holoviews as hv
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xarray as xr
 from bokeh.models import CustomJS
 from datashader.transfer_functions import eq_hist
 
 from app.selection import Box
+from app.views.live import Columns, Content, Scale
 from app.views.style import class_colours, plain_ramp, ramp
 from monitoring.accuracy import proportion, ratio
 from storage import grid
@@ -22,7 +21,7 @@ SUMS = ("n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "n_ent
 COARSEST = 3  # halvings: a cell is at most 8 times as wide as the finest that the screen could show
 
 Values = npt.NDArray[np.float64]
-Images = dict[str, Values]  # by name of a sum: one value a pixel [rows from the south, columns]
+Images = dict[str, Values]  # by name of a sum: one value a cell [rows from the north, columns]
 
 
 @dataclass(frozen=True)
@@ -89,69 +88,108 @@ def fitting_level(view: Box, pixels: int) -> int:
     return int(np.clip(np.floor(finest), 0, grid.DEPTH))
 
 
-def legible(cells: pd.DataFrame, level: int, layer: Layer) -> tuple[pd.DataFrame, int]:
-    """`cells`, joined into wider ones while they hold too little evidence each, and their level."""
-    kinds = ["predicted"] if "predicted" in cells else []
-    for step in range(COARSEST + 1):
-        evidence = cells.groupby(["x", "y"])[layer.evidence].sum() if kinds else cells[layer.evidence]
+@dataclass(frozen=True)
+class Raster:
+    """Cells side by side: every array [..., rows from the north, columns], zero where there is no prediction.
+
+    `left` and `top` are the cell indices of the north-west corner, multiples of 2^COARSEST, so that cells of two
+    levels join without a remainder. `classes` [K, rows, columns] counts each predicted class by code, or is None.
+    """
+
+    level: int
+    left: int
+    top: int
+    sums: Images
+    classes: Values | None = None
+
+    @property
+    def box(self) -> Box:
+        """Its edges in EPSG:3857 metres."""
+        rows, columns = self.sums["n"].shape
+        size, half = grid.cell_size(self.level), grid.WORLD / 2
+        west, north = self.left * size - half, half - self.top * size
+        return west, north - rows * size, west + columns * size, north
+
+
+def raster(cells: pd.DataFrame, level: int, classes: int = 0) -> Raster:
+    """What `storage.queries.cells` answered at `level` as arrays; with the number of `classes`, `class_cells`."""
+    multiple = 1 << COARSEST
+    x, y = (cells[name].to_numpy(np.int64) for name in ("x", "y"))
+    left, right, top, bottom = (int(x.min()), int(x.max()), int(y.min()), int(y.max())) if len(cells) else (0, 0, 0, 0)
+    left, top = left // multiple * multiple, top // multiple * multiple
+    columns, rows = (-(-(last + 1 - first) // multiple) * multiple for first, last in ((left, right), (top, bottom)))
+    place = (y - top) * columns + (x - left)
+
+    def scattered(values: Values, places: npt.NDArray[np.int64], *shape: int) -> Values:
+        return np.asarray(np.bincount(places, values, int(np.prod(shape))), float).reshape(shape)
+
+    sums = {name: scattered(cells[name].to_numpy(float), place, rows, columns) for name in SUMS}
+    if not classes:
+        return Raster(level, left, top, sums)
+    code = cells["predicted"].to_numpy(np.int64)
+    n = cells["n"].to_numpy(float)
+    return Raster(level, left, top, sums, scattered(n, code * (rows * columns) + place, classes, rows, columns))
+
+
+def legible(fine: Raster, layer: Layer) -> Raster:
+    """`fine`, its cells joined into wider ones while they hold too little evidence each."""
+    for _ in range(COARSEST):
+        evidence = fine.sums[layer.evidence]
         evidence = evidence[evidence > 0]
-        if step == COARSEST or level == 0 or not len(evidence) or evidence.median() >= layer.wanted:
-            return cells, level
-        level -= 1
-        cells = cells.assign(x=cells["x"].to_numpy() >> 1, y=cells["y"].to_numpy() >> 1)
-        cells = cells.groupby(["x", "y", *kinds], as_index=False)[list(SUMS)].sum()
-    return cells, level
+        if fine.level == 0 or not len(evidence) or np.median(evidence) >= layer.wanted:
+            break
+        fine = _halved(fine)
+    return fine
 
 
-def raster(cells: pd.DataFrame, level: int) -> tuple[Images, Box]:
-    """The sums of `cells` on a canvas aligned with the cells, one pixel a cell; and its box in metres."""
-    size = grid.cell_size(level)
-    left, right = int(cells["x"].min()), int(cells["x"].max()) + 1
-    top, bottom = int(cells["y"].min()), int(cells["y"].max()) + 1
-    # Row 0 of a canvas is its south; cells count from the north.
-    points = cells.assign(column=cells["x"] - left + 0.5, row=bottom - cells["y"] - 0.5)
-    canvas = ds.Canvas(right - left, bottom - top, x_range=(0, right - left), y_range=(0, bottom - top))
-    sums = canvas.points(points, "column", "row", agg=ds.summary(**{name: ds.sum(name) for name in SUMS}))
-    images = {name: np.nan_to_num(sums[name].to_numpy().astype(float)) for name in SUMS}
-    if "predicted" in points:
-        images["predicted"] = _majority(canvas, points)
-    half = grid.WORLD / 2
-    return images, (left * size - half, half - bottom * size, right * size - half, half - top * size)
+def _halved(fine: Raster) -> Raster:
+    """Four cells in one."""
+
+    def joined(values: Values) -> Values:
+        rows = values[..., ::2, :] + values[..., 1::2, :]
+        return np.asarray(rows[..., ::2] + rows[..., 1::2])
+
+    sums = {name: joined(values) for name, values in fine.sums.items()}
+    classes = None if fine.classes is None else joined(fine.classes)
+    return Raster(fine.level - 1, fine.left // 2, fine.top // 2, sums, classes)
 
 
-def _majority(canvas: ds.Canvas, points: pd.DataFrame) -> Values:
-    """The code of the class that most predictions of each pixel have; of equals the first."""
-    points = points.assign(predicted=points["predicted"].astype("category"))
-    codes = points["predicted"].cat.categories.to_numpy(float)
-    by_class: xr.DataArray = canvas.points(points, "column", "row", agg=ds.by("predicted", ds.sum("n")))
-    counts = np.nan_to_num(by_class.to_numpy().astype(float))
-    return np.where(counts.sum(axis=-1) > 0, codes[counts.argmax(axis=-1)], np.nan)
+def _images(cells: Raster) -> Images:
+    """The sums, and the code of the class that most predictions of each cell have; of equals the first."""
+    if cells.classes is None:
+        return cells.sums
+    return cells.sums | {"predicted": np.where(cells.sums["n"] > 0, cells.classes.argmax(axis=0), np.nan)}
 
 
-def layer_image(layer: Layer, cells: pd.DataFrame, level: int, classes: list[str], dark: bool) -> hv.Image:
-    """The layer as one image; the sums behind each cell are on hover."""
-    if cells.empty:
-        images: Images = {name: np.zeros((1, 1)) for name in SUMS} | {"predicted": np.full((1, 1), np.nan)}
-        box: Box = (0.0, 0.0, 1.0, 1.0)
-    else:
-        images, box = raster(cells, level)
-    correct = proportion(images["n_correct"], images["n_labelled"])
-    shown = layer.value(images)
+def layer_columns(layer: Layer, cells: Raster) -> Columns:
+    """The Bokeh columns of the layer's image: the value and what is said on hover, [rows from the south, columns]."""
+    images = _images(cells)
+    n, labelled = images["n"], images["n_labelled"]
+    correct = proportion(images["n_correct"], labelled)
     bands = {
-        "value": np.where(images["n"] > 0, shown, np.nan),
-        "rows": images["n"],
-        "labelled": images["n_labelled"],
+        "image": np.where(n > 0, layer.value(images), np.nan),
+        "rows": n,
+        "labelled": labelled,
         "accuracy": correct.value,
         "lower": correct.lower,
         "upper": correct.upper,
         "confidence": ratio(images["sum_confidence"], images["n_confidence"]),
         "entropy": ratio(images["sum_entropy"], images["n_entropy"]),
     }
-    stack = np.dstack([band[::-1].astype(np.float32) for band in bands.values()])
+    west, south, east, north = cells.box
+    return {"x": [west], "y": [south], "dw": [east - west], "dh": [north - south]} | {
+        name: [band[::-1].astype(np.float32)] for name, band in bands.items()
+    }
+
+
+def layer_image(layer: Layer, cells: Raster, classes: list[str], dark: bool) -> hv.Image:
+    """The layer as one image; the sums behind each cell are on hover."""
+    bands = {name: band[0] for name, band in layer_columns(layer, cells).items() if name not in ("x", "y", "dw", "dh")}
+    stack = np.dstack([band[::-1] for band in bands.values()])
     low, high = layer.limits(len(classes))
     # Ranges are said, so that a band without a value needs none computed.
-    dimensions = [hv.Dimension(name, range=(0, 1)) for name in bands]
-    return hv.Image(stack, ["x", "y"], dimensions, bounds=box).opts(
+    dimensions = [hv.Dimension("value" if name == "image" else name, range=(0, 1)) for name in bands]
+    return hv.Image(stack, ["x", "y"], dimensions, bounds=cells.box).opts(
         cmap=layer.colours(dark, len(classes)),
         clim=(low, high),
         alpha=0.92,
@@ -179,23 +217,51 @@ def _hover_where_there_are_rows(plot: object, element: hv.Image) -> None:
         hover.filters = {"@rows": CustomJS(args={}, code=SOME_ROWS)}
 
 
-def points_of(rows: pd.DataFrame, classes: list[str]) -> hv.Points:
-    """Single predictions: filled in the colour of their class, ringed in red-brown where they are wrong."""
+def points_columns(rows: pd.DataFrame | None, classes: list[str]) -> Columns:
+    """The Bokeh columns of single predictions, of which there may be none.
+
+    Without any there are two that lie nowhere: from columns that are empty or all alike HoloViews would guess
+    that colours are numbers, or the same for all.
+    """
+    if rows is None or rows.empty:
+        nowhere = np.full(2, np.nan)
+        texts = {name: ["", ""] for name in ("id", "predicted", "label", "time")}
+        return {"x": nowhere, "y": nowhere, **texts, "confidence": nowhere} | _styles(
+            ["#000000", "#ffffff"], ["#ffffff", "#000000"], [1.0, 2.0], [9.0, 6.0]
+        )
     colours = dict(zip(classes, class_colours(len(classes)), strict=True))
-    known = rows["label"].notna()
-    wrong = known & (rows["label"] != rows["predicted"])
-    table = pd.DataFrame(
-        {
-            "x": rows["x"].astype(float), "y": rows["y"].astype(float), "id": rows["id"].astype(str),
-            "predicted": rows["predicted"].astype(str), "label": rows["label"].fillna("not yet").astype(str),
-            "confidence": rows["confidence"].astype(float),
-            "time": [f"{moment:%Y-%m-%d %H:%M}" for moment in pd.to_datetime(rows["predicted_at"])],
-            "colour": [colours.get(name, "#888888") for name in rows["predicted"]],
-            "ring": np.where(wrong, "#d9363e", "#ffffff"), "width": np.where(wrong, 2.2, 0.6),
-        }
-    )  # fmt: skip
-    return hv.Points(table, ["x", "y"], [name for name in table if name not in ("x", "y")]).opts(
-        color="colour", line_color="ring", line_width="width", size=9 if len(rows) <= 300 else 6, apply_ranges=False,
+    predicted, label = rows["predicted"].astype(str).tolist(), rows["label"].fillna("").astype(str).tolist()
+    wrong = [bool(known) and known != said for known, said in zip(label, predicted, strict=True)]
+    return {
+        "x": rows["x"].to_numpy(float),
+        "y": rows["y"].to_numpy(float),
+        "id": rows["id"].astype(str).tolist(),
+        "predicted": predicted,
+        "label": [known or "not yet" for known in label],
+        "time": [f"{moment:%Y-%m-%d %H:%M}" for moment in rows["predicted_at"]],
+        "confidence": rows["confidence"].to_numpy(float),
+    } | _styles(
+        [colours.get(name, "#888888") for name in predicted],
+        ["#d9363e" if each else "#ffffff" for each in wrong],
+        [2.2 if each else 0.6 for each in wrong],
+        [9.0 if len(rows) <= 300 else 6.0] * len(rows),
+    )
+
+
+def _styles(colours: list[str], rings: list[str], widths: list[float], sizes: list[float]) -> Columns:
+    # The latter three are what HoloViews calls the columns it makes of the former.
+    return {
+        "colour": colours, "ring": rings, "width": widths, "size": sizes,
+        "color": colours, "line_color": rings, "line_width": widths,
+    }  # fmt: skip
+
+
+def points_of(rows: pd.DataFrame | None, classes: list[str]) -> hv.Points:
+    """Single predictions: filled in the colour of their class, ringed in red-brown where they are wrong."""
+    columns = points_columns(rows, classes)
+    details = [name for name in columns if name not in ("x", "y", "color", "line_color", "line_width")]
+    return hv.Points(pd.DataFrame(columns), ["x", "y"], details).opts(
+        color="colour", line_color="ring", line_width="width", size="size", apply_ranges=False,
         nonselection_alpha=1, selection_alpha=1,
         hover_tooltips=[
             ("id", "@id"), ("predicted", "@predicted"), ("label", "@label"),
@@ -204,9 +270,20 @@ def points_of(rows: pd.DataFrame, classes: list[str]) -> hv.Points:
     )  # fmt: skip
 
 
-def legend(layer: Layer, classes: list[str], dark: bool, *, shown: int, single: bool) -> str:
+def layer_content(layer: Layer, cells: Raster, classes: list[str], dark: bool) -> Content:
+    """What `layer_image` draws, as columns."""
+    scale = Scale(layer.colours(dark, len(classes)), *layer.limits(len(classes)))
+    return Content((layer_columns(layer, cells),), scale=scale)
+
+
+def points_content(rows: pd.DataFrame | None, classes: list[str]) -> Content:
+    """What `points_of` draws, as columns."""
+    return Content((points_columns(rows, classes),))
+
+
+def legend(layer: Layer, classes: list[str], dark: bool, *, shown: bool, single: bool) -> str:
     """What the colours mean, as HTML. `single`: single predictions are drawn, in the colours of their class."""
-    if shown == 0:
+    if not shown:
         return '<div class="dm-legend">No predictions in sight that pass the filters.</div>'
     if single:
         layer = LAYERS["predicted"]

@@ -8,7 +8,8 @@ import shapely
 
 from app.selection import Box
 from app.views import mercator
-from app.views.basemap import GREY, clipped, to_mercator
+from app.views.basemap import GREY, clipped, path_columns, to_mercator
+from app.views.live import Content
 from app.views.style import ACCENT
 
 
@@ -20,15 +21,28 @@ def in_metres(regions: gpd.GeoDataFrame) -> npt.NDArray[np.object_]:
 
 def outlines(boundaries: npt.NDArray[np.object_], chosen: int | None, view: Box, pixel: float) -> hv.Overlay:
     """Lines around every region, and around the `chosen` (its place in `boundaries`)."""
-    picked = boundaries[[chosen]] if chosen is not None else boundaries[:0]
+    every, picked = (
+        mercator.Path(lines, ["x", "y"]).opts(default_tools=[]) for lines in _lines(boundaries, chosen, view, pixel)
+    )
     return hv.Overlay(
         [
-            _path(boundaries, view, pixel).opts(color=GREY, alpha=0.75, line_width=0.8, apply_ranges=False),
-            _path(picked, view, pixel).opts(color=ACCENT, line_width=2.6, apply_ranges=False),
+            every.opts(color=GREY, alpha=0.75, line_width=0.8, apply_ranges=False),
+            picked.opts(color=ACCENT, line_width=2.6, apply_ranges=False),
         ]
     )
 
 
-def _path(boundaries: npt.NDArray[np.object_], view: Box, pixel: float) -> hv.Path:
-    parts = shapely.get_parts(clipped(boundaries, view, pixel)) if len(boundaries) else []
-    return mercator.Path([shapely.get_coordinates(part) for part in parts], ["x", "y"]).opts(default_tools=[])
+def outlines_content(boundaries: npt.NDArray[np.object_], chosen: int | None, view: Box, pixel: float) -> Content:
+    """What `outlines` draws, as columns."""
+    return Content(tuple(path_columns(lines) for lines in _lines(boundaries, chosen, view, pixel)))
+
+
+def _lines(
+    boundaries: npt.NDArray[np.object_], chosen: int | None, view: Box, pixel: float
+) -> list[list[npt.NDArray[np.float64]]]:
+    """[points, 2] of each line around regions, and around the chosen one."""
+    picked = boundaries[[chosen]] if chosen is not None else boundaries[:0]
+    return [
+        [shapely.get_coordinates(part) for part in shapely.get_parts(clipped(each, view, pixel))] if len(each) else []
+        for each in (boundaries, picked)
+    ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.batches import batches, rejected_reasons, rejected_rows
+from storage.batches import batches, newest, rejected_reasons, rejected_rows
 from storage.catalog import register_model
 from storage.database import Database
 from storage.ingest import ingest_file
@@ -60,3 +60,14 @@ def test_batches_come_in_pages_newest_first(db: Database, tmp_path: Path) -> Non
         ingest(db, tmp_path / f"{name}.csv", [good(name)])
     assert [batch.source for batch in batches(db, "crops", 2)] == ["third.csv", "second.csv"]
     assert [batch.source for batch in batches(db, "crops", 2, 2)] == ["first.csv"]
+
+
+def test_what_is_newest_changes_with_what_is_kept_and_with_nothing_else(db: Database, tmp_path: Path) -> None:
+    assert newest(db, "crops") == (0, None)
+    ingest(db, tmp_path / "first.csv", [good("a")])
+    first = newest(db, "crops")
+    assert first[0] == 1
+    ingest(db, tmp_path / "first.csv", [good("a")])
+    assert newest(db, "crops") == first
+    ingest(db, tmp_path / "second.csv", [good("b")])
+    assert newest(db, "crops") > first

@@ -117,6 +117,25 @@ def test_readers_see_all_of_a_write_or_nothing_while_writes_go_on(location: str)
     assert all(count % 2 == 0 for count in seen)
 
 
+def test_what_is_read_together_is_of_one_moment(location: str) -> None:
+    def add(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'wheat')")
+
+    count = "SELECT count(*) FROM model_class"
+    with Database.open(location) as database:
+        with database.reading():
+            assert database.rows(count) == [(0,)]
+            database.write(add)
+            assert database.rows(count) == [(0,)]
+            with database.reading(), database.cursor() as cursor:
+                assert cursor.execute(count).fetchall() == [(0,)]
+            assert database.frame(count).iloc[0, 0] == 0
+        assert database.rows(count) == [(1,)]
+        with pytest.raises(duckdb.Error), database.reading():
+            database.rows("SELECT nonsense")
+        assert database.rows(count) == [(1,)]
+
+
 def test_writes_from_many_threads_are_queued(location: str) -> None:
     def add_one(connection: duckdb.DuckDBPyConnection) -> None:
         ((known,),) = connection.execute("SELECT count(*) FROM model_class").fetchall()

@@ -183,6 +183,29 @@ def test_a_write_that_another_program_overtook_is_tried_again(postgres: Cluster,
         assert database.rows("SELECT name FROM model_class") == [("acb",)]
 
 
+def test_what_is_read_together_is_of_one_moment(postgres: Cluster, tmp_path: Path) -> None:
+    location, count = postgres.new_lake(), "SELECT count(*) FROM model_class"
+    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+        for known in range(3):
+            with one.reading():
+                assert one.rows(count) == [(known,)]
+                other.write(lambda connection: connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'a')"))
+                assert one.rows(count) == [(known,)]
+        assert one.rows(count) == [(3,)]
+
+
+def test_regions_that_another_process_replaced_count_at_once(postgres: Cluster, tmp_path: Path) -> None:
+    location = postgres.new_lake()
+    here = pa.table({"id": ["s1"], "time": ["2026-03-01"], "lon": [61.0], "lat": [41.0], "predicted": ["wheat"]})
+    plain = Model(name="crops", classes=CLASSES, regions="districts")
+    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+        for database, square in ((other, Square("a", 60, 40, 2)), (one, Square("b", 20, 10, 2))):
+            load_regions(database, "districts", write_regions((square,), tmp_path / "regions.geojson"))
+            register_model(other, plain)
+            ingest_table(other, plain, here.set_column(0, "id", [[square.id]]), square.id)
+        assert one.rows("SELECT id, region FROM prediction ORDER BY id") == [("a", 0), ("b", 0)]
+
+
 def test_a_failing_write_leaves_nothing_and_gives_the_lock_back(postgres: Cluster, tmp_path: Path) -> None:
     def fail(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'wheat')")
