@@ -217,7 +217,7 @@ def sums_sql(
     if not found:
         return None
     conditions = Conditions(database, question.filter_, there.key, question.cells)
-    by = f" GROUP BY {', '.join(groups)}" if groups else ""
+    by = " GROUP BY ALL" if groups else ""  # by name would take a column x of the table for the cell x
     pieces = [
         f"SELECT {', '.join([*_groups(part, question, groups), *_sums(part, sums)])} "
         f"FROM {ROLLUPS[part.rollup].table if part.rollup else 'prediction'} WHERE {conditions.of_part(part)}{by}"
@@ -236,11 +236,7 @@ def _groups(part: Part, question: Question, groups: Iterable[str]) -> Iterator[s
             expression = "start" if part.rollup else "CAST(predicted_at AS DATE)"
         elif group in ("x", "y"):
             finer = (part.level if part.rollup else grid.DEPTH) - (question.level or 0)
-            expression = (
-                f"prediction.{group} >> {finer}"
-                if part.rollup is None
-                else f"{ROLLUPS[part.rollup].table}.{group} >> {finer}"
-            )
+            expression = f"{group} >> {finer}"
         elif group == "confidence_bin" and part.rollup is None:
             expression = CONFIDENCE_BIN
         yield f"{expression} AS {group}"
