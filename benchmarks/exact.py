@@ -57,14 +57,19 @@ def numbers(column: pd.Series) -> np.ndarray:
 def check(database: Database, ground: Ground, event: Event, differences: Differences) -> None:
     """Hold what the page asks for after `event` against the rows."""
     seen, level, wanted = asked(ground, event)
-    groups = ["predicted"] if event.chosen.get("layer") == "predicted" else []
-    found = (queries.class_cells if groups else queries.cells)(database, seen, level)
+    by_class = event.chosen.get("layer") == "predicted"
+    found = (queries.class_cells if by_class else queries.cells)(database, seen, level)
     assert seen.bounds is not None
     touched = tuple(edge >> (grid.DEPTH - level) for edge in grid.from_metres(seen.bounds))
     shift = grid.DEPTH - level
     place = f"x >> {shift} AS x, y >> {shift} AS y"
-    plain = sums(database, seen, (level, *touched), ", ".join([place, *groups]))
-    differences.compare(f"{event.kind}: cells", found, plain, ["x", "y", *groups])
+    plain = sums(database, seen, (level, *touched), place)
+    if by_class:
+        counts = sums(database, seen, (level, *touched), f"{place}, predicted")
+        counts = counts.pivot(index=["x", "y"], columns="predicted", values="n").add_prefix("n_")
+        counts = counts.reindex(columns=[name for name in found if name[2:].isdigit()]).fillna(0)
+        plain = plain.merge(counts, left_on=["x", "y"], right_index=True)
+    differences.compare(f"{event.kind}: cells", found, plain, ["x", "y"])
 
     box = None if wanted.bounds is None else grid.snapped(wanted.bounds)
     bin_ = "least(floor(confidence * 20), 19) AS confidence_bin"

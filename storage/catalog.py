@@ -75,9 +75,10 @@ def _new_key(connection: duckdb.DuckDBPyConnection, model: str) -> int:
 def version_keys(connection: duckdb.DuckDBPyConnection, model: str, rows: str) -> dict[str, int]:
     """The keys of the versions in the relation `rows` of predictions; new ones are put down as known."""
     known = dict(connection.execute("SELECT version, key FROM model_version WHERE model = ?", [model]).fetchall())
-    for version, first in connection.execute(
+    found = connection.execute(
         f"SELECT version, min(predicted_at) FROM {rows} GROUP BY version ORDER BY 2, 1"
-    ).fetchall():
+    ).fetchall()
+    for version, first in found:
         if version not in known:
             known[version] = key_of(version)
             other = [name for name, key in known.items() if key == known[version] and name != version]
@@ -86,7 +87,7 @@ def version_keys(connection: duckdb.DuckDBPyConnection, model: str, rows: str) -
                     f"Versions '{version}' and '{other[0]}' of {model} cannot be told apart. Rename one."
                 )
             connection.execute("INSERT INTO model_version VALUES (?, ?, ?, ?)", [model, version, known[version], first])
-    return known
+    return {version: known[version] for version, _ in found}
 
 
 def _text(model: Model) -> str:

@@ -163,7 +163,9 @@ def _number(connection: duckdb.DuckDBPyConnection, model: str, key: int) -> None
     """Make the view `arriving`: the rows of `judged` that can be used, with keys and with their `place` in the file."""
     versions = version_keys(connection, model, "(FROM judged WHERE reason IS NULL)")
     known = " ".join(f"WHEN {literal(version)} THEN {number}" for version, number in versions.items())
-    version = f"CAST(CASE version {known} END AS INTEGER)" if known else "CAST(NULL AS INTEGER)"
+    version = f"CAST({f'CASE version {known} END' if known else 'NULL'} AS INTEGER)"
+    if len(versions) == 1:  # so it need not be looked at row by row
+        version = f"{next(iter(versions.values()))}::INTEGER"
     connection.execute(f"""
         CREATE TEMP VIEW arriving AS
         SELECT rowid AS place, * EXCLUDE (reason, content) REPLACE (

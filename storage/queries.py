@@ -93,8 +93,9 @@ def cells(database: Database, filter_: Filter, level: int) -> pd.DataFrame:
 
 @at_one_moment
 def class_cells(database: Database, filter_: Filter, level: int) -> pd.DataFrame:
-    """As `cells`, for each predicted class (its code in `predicted`) apart."""
-    return _sums(database, _of_cells(filter_, level), ("x", "y", "predicted"), CELL_SUMS)
+    """As `cells`, with the number of predictions of each class, by its code: n_0, n_1, ..."""
+    classes = tuple(f"n_{code}" for code in range(len(class_names(database, filter_.model))))
+    return _sums(database, _of_cells(filter_, level), ("x", "y"), (*CELL_SUMS, *classes))
 
 
 @at_one_moment

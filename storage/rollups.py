@@ -21,32 +21,34 @@ BINS = 20  # of confidence
 MILLION = 1_000_000  # sums of confidence and entropy count millionths
 COARSEST = 2  # halvings of the model's extent at the coarsest level by cell
 
-# How many rows a cell (or region) has to hold on average for its roll-up to be kept; of shorter periods a window reads
-# several, so there it has to be more; and how many periods there have to be.
-LEAST_ROWS = {"cell": 24, "outcome": 600, "region": 600}
-TIMES_LEAST = {Period.ALL: 1, Period.MONTH: 2, Period.WEEK: 2, Period.DAY: 4}
+# How many rows a cell (or region) of a period has to hold on average for its roll-up to be kept: several times the rows
+# it makes of them, the more so where a window reads many periods. And how many periods there have to be.
+LEAST_ROWS = {
+    "cell": {Period.ALL: 24, Period.MONTH: 48, Period.WEEK: 48, Period.DAY: 24},
+    "outcome": {Period.ALL: 600, Period.MONTH: 1200, Period.WEEK: 1200, Period.DAY: 9600},
+    "region": {Period.ALL: 600, Period.MONTH: 600, Period.WEEK: 600, Period.DAY: 1200},
+}
 LEAST_PERIODS = 4
 
 # Without the CASE, least() would pass over a missing confidence and answer the last bin.
 CONFIDENCE_BIN = (
     f"CASE WHEN confidence IS NOT NULL THEN CAST(least(floor(confidence * {BINS}), {BINS - 1}) AS TINYINT) END"
 )
-_CONFIDENCE = f"CAST(round(confidence * {MILLION}) AS BIGINT)"
+_ROUNDED = f"round(confidence * {MILLION})"
 
 # What each sum is of a single prediction, and of a row of a roll-up that does not hold it under its own name.
 OF_ROW = {
-    "n": "1::BIGINT",
-    "n_labelled": "(label IS NOT NULL)::BIGINT",
-    "n_correct": "coalesce(label = predicted, false)::BIGINT",
-    "n_confidence": "(confidence IS NOT NULL)::BIGINT",
-    "sum_confidence": f"coalesce({_CONFIDENCE}, 0)",
-    "sum_labelled_confidence": f"CASE WHEN label IS NULL THEN 0 ELSE coalesce({_CONFIDENCE}, 0) END",
-    "sum_confidence2": f"coalesce(CAST(round(confidence * confidence * {MILLION}) AS BIGINT), 0)",
-    "n_entropy": "(entropy IS NOT NULL)::BIGINT",
-    "sum_entropy": f"coalesce(CAST(round(entropy::DOUBLE * {MILLION}) AS BIGINT), 0)",
+    "n": "1",
+    "n_labelled": "(label IS NOT NULL)::TINYINT",
+    "n_correct": "coalesce(label = predicted, false)::TINYINT",
+    "n_confidence": "(confidence IS NOT NULL)::TINYINT",
+    "sum_confidence": f"coalesce({_ROUNDED}, 0)",
+    "sum_labelled_confidence": f"CASE WHEN label IS NULL THEN 0 ELSE coalesce({_ROUNDED}, 0) END",
+    "sum_confidence2": f"coalesce(round(confidence * confidence * {MILLION}), 0)",
+    "n_entropy": "(entropy IS NOT NULL)::TINYINT",
+    "sum_entropy": f"coalesce(round(entropy::DOUBLE * {MILLION}), 0)",
 }
 # The same as aggregates over predictions, in the form that DuckDB computes fastest.
-_ROUNDED = f"round(confidence * {MILLION})"
 READ_ROWS = {
     "n": "count(*)",
     "n_labelled": "count(label)",
@@ -177,7 +179,7 @@ def wanted_levels(spread: Spread, regions: int) -> Kept:
     wanted: Kept = {}
     for rollup, period in product(ROLLUPS.values(), Period):
         if period is Period.ALL or spread.days >= LEAST_PERIODS * period.days:
-            places = spread.period_rows(period) / (LEAST_ROWS[rollup.name] * TIMES_LEAST[period])
+            places = spread.period_rows(period) / LEAST_ROWS[rollup.name][period]
             if not rollup.by_cell:
                 if places >= regions + 1:
                     wanted[rollup.name, period] = (0,)
@@ -235,7 +237,10 @@ def write_differences(connection: duckdb.DuckDBPyConnection, key: int, changes: 
     """
     if not levels:
         return
-    sums = ", ".join(f"CAST(sign * {of_row} AS INTEGER) AS {each}" for each, of_row in OF_ROW.items())
+    sums = ", ".join(
+        f"CAST(sign * {of_row} AS {'INTEGER' if each.startswith('sum_') else 'TINYINT'}) AS {each}"
+        for each, of_row in OF_ROW.items()
+    )
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE change AS
         SELECT version, CAST(predicted_at AS DATE) AS day, x, y, region, predicted, label,

@@ -28,6 +28,8 @@ from storage.rollups import (
     stored_spread,
 )
 
+COUNT_CLASS = "count(CASE WHEN predicted = {} THEN 1 END)::DOUBLE"
+
 Cells = tuple[int, int, int, int, int]  # level; x first, y first, x last, y last: ends included
 
 
@@ -163,9 +165,9 @@ class Conditions:
         """Over `prediction`, first ≤ predicted_at < end."""
         conditions = [*self.common, *self.regions, *self._inside(grid.DEPTH)]
         if first is not None:
-            conditions.append(f"predicted_at >= TIMESTAMP '{first}'")
+            conditions.append(f"predicted_at >= TIMESTAMP_MS '{first}'")
         if end is not None:
-            conditions.append(f"predicted_at < TIMESTAMP '{end}'")
+            conditions.append(f"predicted_at < TIMESTAMP_MS '{end}'")
         if self.filter_.confidence is not None:
             low, high = self.filter_.confidence
             if self.filter_.bins is not None:
@@ -210,8 +212,10 @@ class Conditions:
 def sums_sql(
     database: Database, there: Stored, question: Question, groups: Sequence[str], sums: Sequence[str]
 ) -> str | None:
-    """SQL for the `sums` of an answer by `groups` (of version, day, x, y, region, predicted, label, confidence_bin);
-    x and y are cells of the question's level. None where there is no prediction.
+    """SQL for the `sums` of an answer by `groups`; None where there is no prediction.
+
+    Groups are of version, day, x, y, region, predicted, label and confidence_bin; x and y are cells of the question's
+    level. Besides the sums of the roll-ups, `n_0`, `n_1`, ... count the predictions of one class.
     """
     found = parts(there, question)
     if not found:
@@ -245,7 +249,10 @@ def _groups(part: Part, question: Question, groups: Iterable[str]) -> Iterator[s
 def _sums(part: Part, sums: Iterable[str]) -> Iterator[str]:
     """Aggregates over what a part is read from: DOUBLE, which adds whole numbers exactly up to 2^53."""
     for each in sums:
-        if part.rollup is None:
+        if (code := each.removeprefix("n_")).isdigit():  # of one class
+            counted = "sum(CASE WHEN predicted = {} THEN n::DOUBLE ELSE 0 END)" if part.rollup else COUNT_CLASS
+            yield f"{counted.format(code)} AS {each}"
+        elif part.rollup is None:
             yield f"{READ_ROWS[each]}::DOUBLE AS {each}"
         else:
             of_row = each if each in ROLLUPS[part.rollup].sums else OF_OUTCOME[each]

@@ -96,7 +96,7 @@ class Layout:
         wrong = f"{given} IS NOT NULL AND {expression} IS NULL"
         return Typed(name or column, expression, ((f"wrong type: {column}", wrong),))
 
-    def time(self, column: str, name: str) -> Typed:
+    def time(self, column: str, name: str, precision: str = "TIMESTAMP") -> Typed:
         kind = self.columns[column]
         if kind.startswith(NUMERIC_TYPES):
             expression = "CAST(NULL AS TIMESTAMP)"
@@ -107,7 +107,7 @@ class Layout:
         return Typed(
             name,
             f"CASE WHEN {expression} >= TIMESTAMP '{FIRST_YEAR}-01-01' "
-            f"AND {expression} < TIMESTAMP '{LAST_YEAR}-01-01' THEN {expression} END",
+            f"AND {expression} < TIMESTAMP '{LAST_YEAR}-01-01' THEN CAST({expression} AS {precision}) END",
         )
 
     def _is_text(self, column: str) -> bool:
@@ -128,7 +128,7 @@ def prediction_columns(layout: Layout, codes: dict[str, int], features: FeatureC
     model, columns = layout.model, layout.model.columns
     typed = [
         Typed("id", layout.text(layout.require(columns.id, "the id of a prediction")), (("id missing", "id IS NULL"),)),
-        _with(layout.time(layout.require(columns.time, "its time"), "predicted_at"), "time unreadable",
+        _with(layout.time(layout.require(columns.time, "its time"), "predicted_at", "TIMESTAMP_MS"), "time unreadable",
               "predicted_at IS NULL"),
     ]  # fmt: skip
     typed += _position(layout)

@@ -126,9 +126,8 @@ def raster(cells: pd.DataFrame, level: int, classes: int = 0) -> Raster:
     sums = {name: scattered(cells[name].to_numpy(float), place, rows, columns) for name in SUMS}
     if not classes:
         return Raster(level, left, top, sums)
-    code = cells["predicted"].to_numpy(np.int64)
-    n = cells["n"].to_numpy(float)
-    return Raster(level, left, top, sums, scattered(n, code * (rows * columns) + place, classes, rows, columns))
+    counts = [cells[f"n_{code}"].to_numpy(float) if len(cells) else np.empty(0) for code in range(classes)]
+    return Raster(level, left, top, sums, np.stack([scattered(count, place, rows, columns) for count in counts]))
 
 
 def legible(fine: Raster, layer: Layer) -> Raster:

@@ -32,7 +32,7 @@ CREATE TABLE prediction (
     id VARCHAR NOT NULL,
     model INTEGER NOT NULL,                  -- keys, which pack and compare better than names
     version INTEGER NOT NULL,
-    predicted_at TIMESTAMP NOT NULL,         -- UTC
+    predicted_at TIMESTAMP_MS NOT NULL,      -- UTC
     lon INTEGER NOT NULL, lat INTEGER NOT NULL, -- EPSG:4326, in 1e-7 degrees (1 cm)
     x INTEGER NOT NULL, y INTEGER NOT NULL,  -- Web Mercator, in 2^-30 of the world, from the north-west corner
     region INTEGER NOT NULL,                 -- key of the deepest region that holds the point; 0: none

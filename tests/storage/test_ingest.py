@@ -21,7 +21,9 @@ from storage.database import Database
 from storage.errors import DriftmapError, InvalidFileError
 from storage.ingest import ingest_file, ingest_table
 from storage.models import Columns, Model
+from storage.periods import Period
 from storage.queries import Filter
+from tests.storage.plain import least_rows
 
 MODEL = Model(name="crops", classes=("wheat", "rice"), features={"ndvi": "numeric", "sensor": "categorical"})
 TABLES = (
@@ -202,7 +204,7 @@ def test_a_damaged_page_changes_nothing_though_it_shows_only_when_the_rows_are_r
 def test_a_failure_in_the_middle_of_a_write_rolls_everything_back(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollups, "LEAST_ROWS", dict.fromkeys(rollups.LEAST_ROWS, 0.1))
+    monkeypatch.setattr(rollups, "LEAST_ROWS", least_rows(0.1))
     ingest_table(database, MODEL, pa.Table.from_pandas(rows(20)), "first")
     before = content(database)
     real = rollups.write_differences
@@ -320,7 +322,7 @@ def test_a_class_may_come_later_and_older_rows_keep_theirs(database: Database) -
 def test_levels_are_laid_anew_when_later_rows_lie_further_apart(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollups, "LEAST_ROWS", dict.fromkeys(rollups.LEAST_ROWS, 0.01))
+    monkeypatch.setattr(rollups, "LEAST_ROWS", least_rows(0.01))
     ingest_table(database, MODEL, pa.Table.from_pandas(rows(20)), "one field")
     narrow = levels(database, "cell")
     far = rows(20, 2).assign(id=[f"far {n}" for n in range(20)], lon=np.linspace(0, 90, 20))
@@ -334,7 +336,7 @@ def test_levels_are_laid_anew_when_later_rows_lie_further_apart(
 
 
 def test_finer_levels_come_when_there_are_more_rows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollups, "LEAST_ROWS", {"cell": 1, "outcome": 4, "region": 4})
+    monkeypatch.setattr(rollups, "LEAST_ROWS", least_rows(1) | {"outcome": dict.fromkeys(Period, 4)})
     found = []
     for number, count in enumerate((40, 400, 4000)):
         batch = rows(count, number).assign(id=[f"{number}-{n}" for n in range(count)])

@@ -23,7 +23,19 @@ from storage.labels import label_table
 from storage.queries import Bins, Filter
 from storage.records import BatchResult
 from storage.regions import load_regions, region_set
-from tests.storage.plain import CLASSES, MODEL, SENSOR, Plain, Row, Square, assert_alike, grouped, stored, table
+from tests.storage.plain import (
+    CLASSES,
+    MODEL,
+    SENSOR,
+    Plain,
+    Row,
+    Square,
+    assert_alike,
+    grouped,
+    least_rows,
+    stored,
+    table,
+)
 from tests.storage.plain import write_regions as write
 
 REGION_SETS = (
@@ -92,7 +104,7 @@ class Sequences(RuleBasedStateMachine):
     @initialize(least=st.sampled_from([None, 0.01, 0.3]))
     def register(self, least: float | None) -> None:
         if least is not None:  # that even a few rows are rolled up
-            self.patched.setattr(rollups, "LEAST_ROWS", dict.fromkeys(rollups.LEAST_ROWS, least))
+            self.patched.setattr(rollups, "LEAST_ROWS", least_rows(least))
             self.patched.setattr(rollups, "LEAST_PERIODS", 0)
         self.replace_regions(REGION_SETS[0])
         register_model(self.database, MODEL)

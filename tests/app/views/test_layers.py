@@ -16,7 +16,7 @@ LEVEL = 10
 
 
 def class_cells(seed: int, rows: int = 300) -> pd.DataFrame:
-    """Random cells in the form of `storage.queries.class_cells`, in no order."""
+    """Random cells, each class apart, in no order."""
     rng = np.random.default_rng(seed)
     width, left, top = int(rng.integers(1, 60)), int(rng.integers(0, 900)), int(rng.integers(0, 900))
     table = pd.DataFrame(
@@ -32,6 +32,12 @@ def class_cells(seed: int, rows: int = 300) -> pd.DataFrame:
         n=n, n_labelled=labelled, n_correct=rng.integers(0, labelled + 1), n_confidence=confident,
         sum_confidence=confident * 0.75, n_entropy=n, sum_entropy=n * 0.5,
     )  # fmt: skip
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` in the form of `storage.queries.class_cells`."""
+    by_class = {f"n_{code}": table["n"].where(table["predicted"] == code, 0) for code in range(CLASSES)}
+    return table.assign(**by_class).groupby(["x", "y"], as_index=False)[[*SUMS, *by_class]].sum()
 
 
 def cells(seed: int) -> pd.DataFrame:
@@ -80,7 +86,7 @@ def test_cells_are_as_fine_as_their_evidence_allows(seed: int, wanted: float) ->
 @given(st.integers(0, 10_000))
 def test_the_class_of_a_cell_is_that_of_most_of_its_predictions(seed: int) -> None:
     table = class_cells(seed)
-    found = legible(raster(table, LEVEL, CLASSES), LAYERS["predicted"])
+    found = legible(raster(wide(table), LEVEL, CLASSES), LAYERS["predicted"])
     plain = coarser(table, LEVEL - found.level)["n"]
     shown = layer_columns(LAYERS["predicted"], found)["image"][0][::-1]
     for (x, y), counts in plain.groupby(["x", "y"]):
@@ -89,7 +95,7 @@ def test_the_class_of_a_cell_is_that_of_most_of_its_predictions(seed: int) -> No
     assert np.isfinite(shown).sum() == len(plain.groupby(["x", "y"]))
     by_cell = raster(table.groupby(["x", "y"], as_index=False)[list(SUMS)].sum(), LEVEL)
     for name in SUMS:
-        np.testing.assert_allclose(raster(table, LEVEL, CLASSES).sums[name], by_cell.sums[name])
+        np.testing.assert_allclose(raster(wide(table), LEVEL, CLASSES).sums[name], by_cell.sums[name])
 
 
 def test_a_cell_is_where_it_is_on_the_map() -> None:

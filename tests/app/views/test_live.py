@@ -16,7 +16,7 @@ from app.views.layers import LAYERS, Layer, raster
 from app.views.live import Live
 from app.views.outlines import in_metres
 from monitoring.tally import Tally, tally
-from tests.app.views.test_layers import CLASSES, cells, class_cells
+from tests.app.views.test_layers import CLASSES, cells, class_cells, wide
 
 NAMES = ["wheat", "cotton", "rice", "fallow"]
 EUROPE, ASIA, OCEAN = (-1e6, 4e6, 4e6, 8e6), (6e6, 4e6, 9e6, 7e6), (-1.7e7, -1e6, -1.69e7, -0.99e6)
@@ -52,7 +52,7 @@ def days(seed: int, count: int) -> pd.DataFrame:
 
 def layer(key: str, seed: int) -> tuple[Layer, Any, list[str], bool]:
     by_class = key == "predicted"
-    table = class_cells(seed) if by_class else cells(seed)
+    table = wide(class_cells(seed)) if by_class else cells(seed)
     return LAYERS[key], raster(table.iloc[: 300 * (seed > 0)], 10, CLASSES if by_class else 0), NAMES, seed % 2 == 0
 
 
