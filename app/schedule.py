@@ -14,7 +14,7 @@ from storage.errors import DriftmapError, InvalidConfigurationError
 from storage.lake import is_lake
 
 log = logging.getLogger("driftmap")
-COMPACTION = "30 3 * * *"
+COMPACTION = "30 * * * *"  # of a lake: every write leaves small files, and many slow a question down
 GRACE = 3600  # seconds a run may start late, after a busy hour or a sleeping machine
 
 
@@ -59,7 +59,7 @@ async def deliver(workspace: Workspace) -> None:
 
 
 async def compact(workspace: Workspace) -> None:
-    """Tidy up the database while few people look."""
+    """Tidy up the database."""
     try:
         await asyncio.to_thread(commands.compact, workspace)
     except Exception:

@@ -172,6 +172,16 @@ def resident(pid: int) -> int:
         return 0
 
 
+def processor(pid: int) -> float:
+    """Seconds of processor that all threads of `pid` have used; 0 where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            user, system = file.read().rpartition(")")[2].split()[11:13]
+    except FileNotFoundError:
+        return 0.0
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def children(pid: int) -> list[int]:
     try:
         with open(f"/proc/{pid}/task/{pid}/children") as file:

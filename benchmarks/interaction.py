@@ -168,9 +168,11 @@ def main() -> None:
         __doc__,
         ("--moves", {"type": int, "default": 100, "help": "pans and zooms"}),
         ("--brushes", {"type": int, "default": 6, "help": "of each kind"}),
-        ("--sample", {"type": int, "default": 8, "help": "moves, and brushes, whose answers are computed from rows"}),
+        ("--sample", {"type": int, "help": "moves, and brushes, whose answers are computed from rows"}),
         ("--baseline-moves", {"type": int, "help": "looks by datashader"}),
     )
+    if chosen.sample is None:
+        chosen.sample = 8 if chosen.rows <= 10_000_000 else 3
     chosen.baseline_moves = chosen.baseline_moves or min(chosen.moves, few(chosen.rows))
     measured("interaction", chosen, measure)
 

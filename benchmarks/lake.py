@@ -64,18 +64,24 @@ def views(database: Database, seed: int) -> list[Filter]:
     return found
 
 
-def asked(database: Database, chosen: list[Filter]) -> tuple[Figures, dict[str, list[object]]]:
-    """Percentiles of the time that each question takes, and the answers."""
-    figures, answers = {}, {}
+def asked(databases: tuple[Database, Database], chosen: list[Filter]) -> tuple[tuple[Figures, Figures], list[str]]:
+    """Percentiles of the time that each question takes, asked of both in turn; and which answers differ."""
+    figures: tuple[Figures, Figures] = ({}, {})
+    wrong = []
     for name, question in QUESTIONS.items():
-        question(database, chosen[0])
-        taken, answers[name] = [], []
-        for view in chosen:
-            started = time.perf_counter()
-            answers[name].append(question(database, view))
-            taken.append(time.perf_counter() - started)
-        figures[name] = percentiles(taken)
-    return figures, answers
+        taken: tuple[list[float], list[float]] = ([], [])
+        for turn, view in enumerate([chosen[0], *chosen]):
+            answers = []
+            for database, times in zip(databases, taken, strict=True):
+                started = time.perf_counter()
+                answers.append(question(database, view))
+                if turn:
+                    times.append(time.perf_counter() - started)
+            if not same(*answers):
+                wrong.append(name)
+        for each, times in zip(figures, taken, strict=True):
+            each[name] = percentiles(times)
+    return figures, wrong
 
 
 def same(one: object, other: object) -> bool:
@@ -107,10 +113,6 @@ def filled(database: Database, world: World, folder: Path) -> Figures:
     }
 
 
-def differing(expected: dict[str, list[object]], found: dict[str, list[object]]) -> list[str]:
-    return [name for name in QUESTIONS for pair in zip(expected[name], found[name], strict=True) if not same(*pair)]
-
-
 @contextmanager
 def lake(folder: Path) -> Iterator[Database]:
     with cluster() as server, Database.open(server.new_lake(), str(folder / "lake")) as database:
@@ -119,31 +121,30 @@ def lake(folder: Path) -> Iterator[Database]:
 
 def measure(world: World, chosen: argparse.Namespace, folder: Path) -> Figures:
     path = folder / "embedded.duckdb"
-    with Database.open(str(path)) as file:
-        embedded = filled(file, world, folder)
+    with Database.open(str(path)) as file, lake(folder) as shared:
+        embedded, many = (filled(database, world, folder) for database in (file, shared))
         boxes = views(file, chosen.seed)
-        embedded["questions"], expected = asked(file, boxes)
-    embedded["bytes"] = path.stat().st_size
-    with lake(folder) as shared:
-        many = filled(shared, world, folder)
-        many["questions"], found = asked(shared, boxes)
-        wrong = differing(expected, found)
+        (embedded["questions"], many["questions_before_compaction"]), wrong = asked((file, shared), boxes)
         tidied = compact_lake(shared, keep=timedelta(0))
         many["compaction"] = {"files": tidied.files_before, "after": tidied.files_after, "seconds": tidied.seconds}
-        many["questions_after_compaction"], found = asked(shared, boxes)
-        wrong += differing(expected, found)
+        (embedded["questions"], many["questions"]), wrong_after = asked((file, shared), boxes)
+    embedded["bytes"] = path.stat().st_size
     many["bytes"] = sum(file.stat().st_size for file in (folder / "lake").rglob("*.parquet"))
     times = ("ingest_seconds", "late_labels_seconds", "small_batch_seconds", "bytes")
+    p50 = {name: [each["questions"][name]["p50_ms"] for each in (many, embedded)] for name in QUESTIONS}
     return {
-        "exact": {"answers_compared": 2 * TURNS * len(QUESTIONS), "answers_that_differ": len(wrong)},
-        "differing": sorted(set(wrong)),
+        "exact": {
+            "answers_compared": 2 * (TURNS + 1) * len(QUESTIONS),
+            "answers_that_differ": len(wrong + wrong_after),
+            "which": sorted({*wrong, *wrong_after}),
+        },
         "embedded": embedded,
         "lake": many,
-        "lake_to_embedded": {name: ratio(many[name], embedded[name]) for name in times},
-        "lake_minus_embedded_p50_ms": {
-            name: round(many["questions_after_compaction"][name]["p50_ms"] - embedded["questions"][name]["p50_ms"], 1)
-            for name in QUESTIONS
+        "lake_to_embedded": {
+            **{name: ratio(many[name], embedded[name]) for name in times},
+            **{name: ratio(*pair) for name, pair in p50.items()},
         },
+        "lake_minus_embedded_p50_ms": {name: round(pair[0] - pair[1], 1) for name, pair in p50.items()},
     }
 
 

@@ -21,18 +21,19 @@ from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
 from dashboard import views
-from harness import Figures, Memory, measured, mib, opened, options, percentiles, resident
+from harness import Figures, Memory, measured, mib, opened, options, percentiles, processor, resident
 from people import Person
 from world import World
 
 import storage
 
 START_SECONDS = 120
+T = TypeVar("T")
 ROOT = Path(storage.__file__).parents[1]
 
 
@@ -46,7 +47,7 @@ def measure(world: World, chosen: argparse.Namespace, folder: Path) -> Figures:
         yaml.safe_dump({"database": str(location), "regions": regions, "models": {"crops": model}}), encoding="utf-8"
     )
     with serving(configuration, folder / "server.log") as (url, process), Memory(process) as memory:
-        people = apart(panning(url, chosen.users, chosen.seconds, world.seed))
+        people, busy = apart(panning(url, process, chosen.users, chosen.seconds, world.seed))
         end = resident(process)
         peak = memory.peak[process]
     waits = [wait for person in people for wait in person.latencies]
@@ -56,33 +57,39 @@ def measure(world: World, chosen: argparse.Namespace, folder: Path) -> Figures:
         "wait": percentiles(waits),
         "moves_without_an_image": sum(person.lost for person in people),
         "moves_per_second": round(len(waits) / chosen.seconds, 2),
+        "server_processor_ms_a_move": round(busy * 1000 / max(len(waits), 1)),
         "opening_the_page": percentiles([person.opening for person in people]),
         "server_memory": {"start_mib": mib(memory.start), "peak_mib": mib(peak), "end_mib": mib(end)},
         "received_mib": mib(sum(person.received for person in people)),
     }
 
 
-async def panning(url: str, users: int, seconds: float, seed: int) -> list[Person]:
-    """The people after so many seconds of panning; they open the page one after the other before that."""
+async def panning(url: str, process: int, users: int, seconds: float, seed: int) -> tuple[list[Person], float]:
+    """The people after so many seconds of panning, and the processor seconds of the server during those.
+
+    They open the page one after the other before that.
+    """
     people = [await Person(url).arrive() for _ in range(users)]
-    end = time.perf_counter() + seconds
+    busy, end = processor(process), time.perf_counter() + seconds
 
     async def pan(person: Person, seed: int) -> None:
         generator = np.random.default_rng(seed)
         await asyncio.sleep(float(generator.uniform(0, 1.5)))
-        for view in views(10_000, seed)[1:]:
+        walk = views(10_000, seed)
+        for view in walk[int(generator.integers(1, 100)) :]:  # people are at work, not all at the whole map
             if time.perf_counter() >= end:
                 return
             await person.move(view)
             await asyncio.sleep(float(generator.uniform(1, 2)))
 
     await asyncio.gather(*(pan(person, seed + number) for number, person in enumerate(people)))
+    busy = processor(process) - busy
     for person in people:
         person.leave()
-    return people
+    return people, busy
 
 
-def apart(work: Coroutine[Any, Any, list[Person]]) -> list[Person]:
+def apart(work: Coroutine[Any, Any, T]) -> T:
     """What `work` returns, run in a thread of its own, so that it may be called from anywhere."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()

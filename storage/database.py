@@ -63,7 +63,8 @@ class Database:
             if lake.is_lake(location):
                 connection.execute(f"USE {lake.CATALOG}")
                 with connection.cursor() as lock, lake.locked(lock, lake.OPENING):
-                    migrate(connection, location)
+                    if migrate(connection, location):
+                        connection.execute(lake.LAYOUT)
             else:
                 migrate(connection, location)
         except BaseException:
@@ -227,8 +228,8 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
         return
 
 
-def migrate(connection: duckdb.DuckDBPyConnection, location: str) -> None:
-    """Run every migration that the database has not had, each in its own transaction."""
+def migrate(connection: duckdb.DuckDBPyConnection, location: str) -> bool:
+    """Run every migration that the database has not had, each in its own transaction; whether there was one."""
     connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER, applied_at TIMESTAMP)")
     row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
     current = row[0] if row else 0
@@ -243,6 +244,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, location: str) -> None:
         connection.execute(script)
         connection.execute("INSERT INTO schema_version VALUES (?, now()::TIMESTAMP)", [version])
         connection.commit()
+    return current < len(scripts)
 
 
 def migrations() -> list[str]:

@@ -4,6 +4,7 @@ What only a lake needs is here. Many processes on many hosts read and write one 
 in-memory DuckDB with the lake attached.
 """
 
+import os
 import re
 import tempfile
 import time
@@ -31,6 +32,18 @@ OPENING, WRITING = 7_317_001, 7_317_002  # advisory locks; PostgreSQL keeps thos
 # Beside DuckLake's own tables, in PostgreSQL itself: a lease needs its unique key.
 LEASES = """CREATE TABLE IF NOT EXISTS driftmap_lease (
     task text PRIMARY KEY, holder text NOT NULL, expires timestamptz NOT NULL)"""
+
+# How DuckLake writes the large tables, at compaction too: a question reads few row groups of what lies together.
+TILES = "y >> 6, x >> 6, y >> 3, x >> 3"
+PLACES = ", ".join(f"{axis} >> {depth}" for depth in (24, 20, 16, 12) for axis in "yx")
+LAYOUT = f"""
+    CALL {CATALOG}.set_option('parquet_compression', 'zstd');
+    CALL {CATALOG}.set_option('parquet_row_group_size', 40960);
+    ALTER TABLE prediction SET SORTED BY (epoch(predicted_at)::BIGINT // 604800, {PLACES});
+    ALTER TABLE cell_rollup SET SORTED BY (period, level, start, {TILES});
+    ALTER TABLE outcome_rollup SET SORTED BY (period, level, start, {TILES});
+    ALTER TABLE region_rollup SET SORTED BY (period, start, region);
+"""
 
 KEEP = timedelta(days=1)  # nobody reads for longer
 REWRITE = 0.1  # share of deleted rows from which a file is written anew
@@ -67,6 +80,8 @@ def connect(location: str, data_path: str | None) -> duckdb.DuckDBPyConnection:
         for extension in EXTENSIONS:
             load(connection, extension)
         connection.execute(f"SET GLOBAL temp_directory = {literal(str(Path(tempfile.gettempdir(), 'driftmap-spill')))}")
+        if data_path and "://" in data_path:
+            reach_object_store(connection)
         connection.execute(f"ATTACH {literal('postgres:' + reached)} AS {POSTGRES}")
         with connection.cursor() as lock, locked(lock, OPENING):  # or two would both make the catalog's tables
             tell(connection, LEASES)
@@ -81,6 +96,23 @@ def connect(location: str, data_path: str | None) -> duckdb.DuckDBPyConnection:
         connection.close()
         raise
     return connection
+
+
+def reach_object_store(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let DuckDB use an object store that speaks S3, as the AWS_… variables say."""
+    load(connection, "httpfs")
+    secure, _, host = os.environ.get("AWS_ENDPOINT_URL", "").rpartition("://")
+    said = {
+        "KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID"),
+        "SECRET": os.environ.get("AWS_SECRET_ACCESS_KEY"),
+        "SESSION_TOKEN": os.environ.get("AWS_SESSION_TOKEN"),
+        "REGION": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+        "ENDPOINT": host,
+    }
+    options = [f"{name} {literal(value)}" for name, value in said.items() if value]
+    if host:  # one of your own, which has no host names for buckets
+        options += ["URL_STYLE 'path'", f"USE_SSL {str(secure != 'http').lower()}"]
+    connection.execute(f"CREATE SECRET object_store (TYPE s3{''.join(f', {option}' for option in options)})")
 
 
 def load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:

@@ -225,9 +225,9 @@ def rebuild(connection: duckdb.DuckDBPyConnection, key: int, levels: Kept) -> No
 
 def keep(connection: duckdb.DuckDBPyConnection, key: int, levels: Kept) -> None:
     """Put down that these levels are kept of the model `key`."""
-    rows = [[key, name, int(period), level] for (name, period), kept in levels.items() for level in kept]
-    if rows:
-        connection.executemany("INSERT INTO rollup_level VALUES (?, ?, ?, ?)", rows)
+    rows = [f"({key}, '{name}', {int(period)}, {level})" for (name, period), kept in levels.items() for level in kept]
+    if rows:  # in one statement, which on a lake is one file
+        connection.execute(f"INSERT INTO rollup_level VALUES {', '.join(rows)}")
 
 
 def write_differences(connection: duckdb.DuckDBPyConnection, key: int, changes: str, levels: Kept) -> None:

@@ -96,6 +96,7 @@ def test_regions(run: Run) -> None:
     assert found["exact"] == {"answers_compared": ROWS, "answers_that_differ": 0}
 
 
+@pytest.mark.slow
 def test_interaction(run: Run) -> None:
     found = run("interaction", "--moves", "20", "--brushes", "1", "--sample", "5")
     assert found["moves"]["events"] == 20
