@@ -6,6 +6,7 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+from panel.util import edit_readonly
 
 from app.bar import bar
 from app.context import Context, Theme, fetch
@@ -81,13 +82,17 @@ def dashboard(workspace: Workspace) -> pmui.Page:
         dark_theme=theme.dark,
         theme_config=THEME,
         theme_toggle=True,
-        busy_indicator="linear",
+        busy_indicator=None,
         header=[bar(context, names)],
         main=[pn.Row(rail(context), content(context), *history, sizing_mode="stretch_both", css_classes=["dm-body"])],
         favicon=Path(__file__).parent / "assets" / "driftmap.svg",
         sx=PAGE_STYLE,
     )
     page.link(theme, dark_theme="dark")
+    # Panel counts all sessions as one when it says that the server is busy, and tells every page of every change,
+    # which took most of the server's time with ten people on it.
+    with edit_readonly(page):
+        page.busy = False
     # Kept by the browser, and read before the page is made, so that it never flashes in the other theme.
     page.jscallback(dark_theme=REMEMBER_THEME)
     return page

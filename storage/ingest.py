@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from storage import rollups
@@ -215,12 +216,14 @@ def _latest(connection: duckdb.DuckDBPyConnection) -> str:
 
     As with rows in files of their own, a label that an earlier row gave stays where the last has none.
     """
+    # Sorting hashes takes a third of the time that counting ids takes; where all differ, so do the ids.
+    hashes = np.sort(connection.execute("SELECT hash(version, id) AS hashed FROM arriving").fetchnumpy()["hashed"])
+    if not (hashes[1:] == hashes[:-1]).any():
+        return "arriving"
     connection.execute("""
         CREATE TEMP TABLE latest AS
         SELECT version, id, max(place) AS last FROM arriving GROUP BY version, id HAVING count(*) > 1
     """)
-    if not count(connection, "latest"):
-        return "arriving"
     connection.execute("""
         CREATE TEMP TABLE superseded AS
         SELECT arriving.* FROM arriving JOIN latest USING (version, id) WHERE arriving.place < latest.last;

@@ -17,14 +17,13 @@ from storage.feature_bins import Bins
 from storage.periods import Period
 from storage.records import Window
 from storage.region_lookup import PER_DEGREE
-from storage.rollups import CELL_SUMS, CONFIDENCE_BIN, MILLION, OUTCOME_SUMS
+from storage.rollups import CELL_SUMS, CONFIDENCE_BIN, DAY_SUMS, MILLION, OUTCOME_SUMS
 from storage.sources import Cells, Conditions, Filter, Question, Stored, days_of_rows, parts, stored, sums_sql
 from storage.validation import literal
 
 __all__ = ["Bins", "Filter"]
 
 QUICK_ROWS = 500_000  # so many rows are read in about 30 ms
-DAY_SUMS = ("n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "sum_labelled_confidence")
 
 
 @at_one_moment
@@ -80,7 +79,7 @@ def _outcomes(database: Database, filter_: Filter, rollups: tuple[str, ...], gro
 @at_one_moment
 def outcomes_by_day(database: Database, filter_: Filter) -> pd.DataFrame:
     """Sums by day: day, n, n_labelled, n_correct, n_confidence, sum_confidence, sum_labelled_confidence."""
-    question = Question(filter_, ("cell", "outcome", "region"), _cells_of(filter_), period=Period.DAY)
+    question = Question(filter_, ("day", "cell", "outcome", "region"), _cells_of(filter_), period=Period.DAY)
     return _sums(database, question, ("day",), DAY_SUMS)
 
 

@@ -10,7 +10,6 @@ predictions, and the predictions themselves are read.
 
 from dataclasses import dataclass
 from datetime import date
-from itertools import product
 
 import duckdb
 
@@ -24,7 +23,8 @@ COARSEST = 2  # halvings of the model's extent at the coarsest level by cell
 # How many rows a cell (or region) of a period has to hold on average for its roll-up to be kept: several times the rows
 # it makes of them, the more so where a window reads many periods. And how many periods there have to be.
 LEAST_ROWS = {
-    "cell": {Period.ALL: 24, Period.MONTH: 48, Period.WEEK: 48, Period.DAY: 24},
+    "cell": {Period.ALL: 24, Period.MONTH: 48, Period.WEEK: 48, Period.DAY: 48},
+    "day": {Period.DAY: 8},
     "outcome": {Period.ALL: 600, Period.MONTH: 1200, Period.WEEK: 1200, Period.DAY: 9600},
     "region": {Period.ALL: 600, Period.MONTH: 600, Period.WEEK: 600, Period.DAY: 1200},
 }
@@ -71,6 +71,7 @@ CELL_SUMS = (
     "n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "sum_labelled_confidence", "n_entropy",
     "sum_entropy",
 )  # fmt: skip
+DAY_SUMS = ("n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "sum_labelled_confidence")
 OUTCOME_SUMS = ("n", "sum_confidence", "sum_confidence2")
 
 
@@ -89,14 +90,16 @@ class Rollup:
         return f"{self.name}_rollup"
 
     @property
-    def place(self) -> str:
-        return "level, x, y" if self.by_cell else "region"
+    def keys(self) -> tuple[str, ...]:
+        """What it groups by besides model, version and period."""
+        return (*(("level", "x", "y") if self.by_cell else ("region",)), *self.groups)
 
 
 ROLLUPS = {
     rollup.name: rollup
     for rollup in (
         Rollup("cell", True, ("predicted",), CELL_SUMS),
+        Rollup("day", True, (), DAY_SUMS),
         Rollup(
             "outcome", True, ("predicted", "label", "confidence_bin"), (*OUTCOME_SUMS, "n_entropy", "sum_entropy"), 2
         ),
@@ -177,9 +180,11 @@ def stored_spread(connection: duckdb.DuckDBPyConnection, model: str) -> Spread |
 def wanted_levels(spread: Spread, regions: int) -> Kept:
     """The levels to keep of a model with that spread and so many regions."""
     wanted: Kept = {}
-    for rollup, period in product(ROLLUPS.values(), Period):
-        if period is Period.ALL or spread.days >= LEAST_PERIODS * period.days:
-            places = spread.period_rows(period) / LEAST_ROWS[rollup.name][period]
+    for rollup in ROLLUPS.values():
+        for period, least in LEAST_ROWS[rollup.name].items():
+            if period is not Period.ALL and spread.days < LEAST_PERIODS * period.days:
+                continue
+            places = spread.period_rows(period) / least
             if not rollup.by_cell:
                 if places >= regions + 1:
                     wanted[rollup.name, period] = (0,)
@@ -263,7 +268,7 @@ def write_differences(connection: duckdb.DuckDBPyConnection, key: int, changes: 
                 sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
                 connection.execute(f"""
                     CREATE OR REPLACE TEMP TABLE difference AS
-                    SELECT version, {period.start_sql("start")} AS start, region, {", ".join(rollup.groups)}, {sums}
+                    SELECT version, {period.start_sql("start")} AS start, {", ".join(rollup.keys)}, {sums}
                     FROM by_day GROUP BY ALL
                 """)
                 _insert(connection, key, rollup, period)
@@ -278,10 +283,10 @@ def _write_cells(
     _difference(connection, rollup, period, levels[-1])
     _insert(connection, key, rollup, period)
     for level in reversed(levels[:-1]):  # each from the next finer one
+        coarser = f"{level}::TINYINT AS level", *(f"{axis} >> {rollup.step} AS {axis}" for axis in ("x", "y"))
         connection.execute(f"""
             CREATE OR REPLACE TEMP TABLE difference AS
-            SELECT version, start, {level}::TINYINT AS level, x >> {rollup.step} AS x, y >> {rollup.step} AS y,
-                {", ".join(rollup.groups)}, {sums}
+            SELECT {", ".join(("version", "start", *coarser, *rollup.groups))}, {sums}
             FROM difference GROUP BY ALL
         """)
         _insert(connection, key, rollup, period)
@@ -289,25 +294,24 @@ def _write_cells(
 
 def _difference(connection: duckdb.DuckDBPyConnection, rollup: Rollup, period: Period, level: int | None) -> None:
     """Make `difference` from `change`, at one level of time and (by cell) of space."""
-    place = "region"
+    place: tuple[str, ...] = ("region",)
     if level is not None:
-        place = f"{level}::TINYINT AS level, x >> {DEPTH - level} AS x, y >> {DEPTH - level} AS y"
+        place = f"{level}::TINYINT AS level", *(f"{axis} >> {DEPTH - level} AS {axis}" for axis in ("x", "y"))
     sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE difference AS
-        SELECT version, {period.start_sql("day")} AS start, {place}, {", ".join(rollup.groups)}, {sums}
+        SELECT version, {period.start_sql("day")} AS start, {", ".join((*place, *rollup.groups))}, {sums}
         FROM change GROUP BY ALL
     """)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, key: int, rollup: Rollup, period: Period) -> None:
-    columns = ", ".join(("model", "version", "period", "start", rollup.place, *rollup.groups, *rollup.sums))
+    columns = ", ".join(("start", *rollup.keys, *rollup.sums))
     # By tiles, and tiles of tiles: a view reads few row groups.
     order = "y >> 6, x >> 6, y >> 3, x >> 3" if rollup.by_cell else "region"
     some = " OR ".join(f"{each} <> 0" for each in rollup.sums)
     connection.execute(f"""
-        INSERT INTO {rollup.table} ({columns})
-        SELECT {key} AS model, version, {int(period)} AS period, start, {rollup.place}, {", ".join(rollup.groups)},
-            {", ".join(rollup.sums)}
+        INSERT INTO {rollup.table} (model, version, period, {columns})
+        SELECT {key}, version, {int(period)}, {columns}
         FROM difference WHERE {some} ORDER BY start, {order}
     """)

@@ -107,11 +107,11 @@ class Question:
 
     def answers(self, rollup: str) -> bool:
         """Whether a roll-up holds what the Filter filters by."""
-        by_cell, binned = ROLLUPS[rollup].by_cell, "confidence_bin" in ROLLUPS[rollup].groups
-        filter_ = self.filter_
-        confidence = filter_.confidence is None or (filter_.bins is not None and binned)
-        place = filter_.region is None if by_cell else self.cells is None
-        return confidence and place
+        filter_, groups = self.filter_, ROLLUPS[rollup].groups
+        confidence = filter_.confidence is None or (filter_.bins is not None and "confidence_bin" in groups)
+        classes = not filter_.classes or "predicted" in groups
+        place = filter_.region is None if ROLLUPS[rollup].by_cell else self.cells is None
+        return confidence and classes and place
 
 
 def parts(there: Stored, question: Question) -> list[Part]:

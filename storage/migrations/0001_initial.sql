@@ -84,13 +84,21 @@ CREATE TABLE region (
 -- Each is kept at several levels of time: period 0 is all time, 1 months, 2 weeks from Monday, 3 days; start is the
 -- first day of the period. Sums of confidence and entropy count millionths, so that they are exact in any order.
 
--- By cell of the map pyramid: the map, and what changes from day to day.
+-- By cell of the map pyramid: the map.
 CREATE TABLE cell_rollup (
     model INTEGER NOT NULL, version INTEGER NOT NULL, period TINYINT NOT NULL, start DATE NOT NULL,
     level TINYINT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, predicted SMALLINT NOT NULL,
     n BIGINT NOT NULL, n_labelled BIGINT NOT NULL, n_correct BIGINT NOT NULL,
     n_confidence BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_labelled_confidence BIGINT NOT NULL,
     n_entropy BIGINT NOT NULL, sum_entropy BIGINT NOT NULL
+);
+
+-- By cell and day without the class: what changes from day to day, by finer cells.
+CREATE TABLE day_rollup (
+    model INTEGER NOT NULL, version INTEGER NOT NULL, period TINYINT NOT NULL, start DATE NOT NULL,
+    level TINYINT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL,
+    n BIGINT NOT NULL, n_labelled BIGINT NOT NULL, n_correct BIGINT NOT NULL,
+    n_confidence BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_labelled_confidence BIGINT NOT NULL
 );
 
 -- By cell too, with what accuracy, confusion and calibration are made of: a box on the map.
