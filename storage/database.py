@@ -178,7 +178,7 @@ class Database:
             try:
                 if self.shared:
                     with lake.writing(lock):
-                        result = RETRYING(_transaction, connection, work)
+                        result = RETRYING(_transaction, connection, work, lambda: lake.confirm(lock))
                 else:
                     result = _transaction(connection, work)
             except BaseException as error:
@@ -198,11 +198,13 @@ RETRYING = Retrying(
 )
 
 
-def _transaction(connection: duckdb.DuckDBPyConnection, work: Work) -> Any:
+def _transaction(connection: duckdb.DuckDBPyConnection, work: Work, confirm: Callable[[], None] | None = None) -> Any:
     """What `work` returns, after its transaction was committed; or rolled back, and its error raised."""
     try:
         connection.begin()
         result = work(connection)
+        if confirm is not None:
+            confirm()
         connection.commit()
     except BaseException:
         _roll_back(connection)

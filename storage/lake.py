@@ -49,7 +49,11 @@ KEEP = timedelta(days=1)  # nobody reads for longer
 REWRITE = 0.1  # share of deleted rows from which a file is written anew
 
 # A host that vanishes without a word loses its locks after a minute and a half, not after two hours.
-KEEPALIVE = "options='-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=20 -c tcp_keepalives_count=3'"
+# And no write is too long for the lock that it holds.
+KEEPALIVE = (
+    "options='-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=20 -c tcp_keepalives_count=3"
+    " -c idle_in_transaction_session_timeout=0'"
+)
 
 
 def is_lake(location: str) -> bool:
@@ -164,6 +168,14 @@ def locked(lock: duckdb.DuckDBPyConnection, key: int) -> Iterator[None]:
     finally:
         with suppress(duckdb.Error):  # PostgreSQL may be gone, and the lock with it
             lock.rollback()
+
+
+def confirm(lock: duckdb.DuckDBPyConnection) -> None:
+    """Raises DriftmapError where the lock was lost, with the connection to PostgreSQL that held it."""
+    try:
+        ask(lock, "SELECT 1 AS held")
+    except duckdb.Error as error:
+        raise DriftmapError("The connection to the catalog broke; nothing was written. Try again.") from error
 
 
 def is_conflict(error: BaseException) -> bool:

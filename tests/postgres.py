@@ -47,6 +47,12 @@ class Cluster:
     def execute(self, sql: str) -> None:
         self._admin.execute(f"CALL postgres_execute('admin', {lake.literal(sql)}, use_transaction=false)")
 
+    def cut(self, location: str, *, only_locks: bool = False) -> None:
+        """End every connection to the catalog of a lake, or those that hold a lock of ours."""
+        database = location.partition("dbname=")[2].split()[0]
+        locks = "AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')" if only_locks else ""
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' {locks}")
+
     def writes(self, application: str) -> bool:
         """Whether the process that calls itself `application` (by PGAPPNAME) is in the middle of a write to a lake."""
         sql = f"""SELECT count(*) AS n FROM pg_locks JOIN pg_stat_activity USING (pid)

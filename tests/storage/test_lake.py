@@ -194,6 +194,28 @@ def test_what_is_read_together_is_of_one_moment(postgres: Cluster, tmp_path: Pat
         assert one.rows(count) == [(3,)]
 
 
+def test_a_catalog_that_was_away_is_found_again(postgres: Cluster, tmp_path: Path) -> None:
+    location = postgres.new_lake()
+
+    def add(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'wheat')")
+
+    def cut_off(connection: duckdb.DuckDBPyConnection) -> None:
+        add(connection)
+        postgres.cut(location, only_locks=True)
+
+    with Database.open(location, str(tmp_path)) as database:
+        database.write(add)
+        postgres.cut(location)
+        assert database.rows("SELECT count(*) FROM model_class") == [(1,)]
+        postgres.cut(location)
+        database.write(add)
+        with pytest.raises(DriftmapError, match="nothing was written"):
+            database.write(cut_off)
+        database.write(add)
+        assert database.rows("SELECT count(*) FROM model_class") == [(3,)]
+
+
 def test_regions_that_another_process_replaced_count_at_once(postgres: Cluster, tmp_path: Path) -> None:
     location = postgres.new_lake()
     here = pa.table({"id": ["s1"], "time": ["2026-03-01"], "lon": [61.0], "lat": [41.0], "predicted": ["wheat"]})
