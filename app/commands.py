@@ -17,6 +17,7 @@ from app.workspace import Workspace
 from monitoring.configuration import RegionSource, configured_lake
 from monitoring.delivery import send_waiting
 from storage import alerts as stored_alerts
+from storage import compaction
 from storage import findings as stored_findings
 from storage.catalog import registered_models, versions
 from storage.database import Database
@@ -225,10 +226,9 @@ def runs(workspace: Workspace, model: str | None = None, limit: int = 100) -> li
 
 
 def compact(workspace: Workspace) -> dict[str, Any]:
-    """Tidy up the database: on a lake, merge small files and delete what nobody reads any more. What was done."""
-    if workspace.database.shared:
-        return plain(compact_lake(workspace.database))
-    raise DriftmapError(f"{workspace.database.location}: only a lake (database: ducklake:…) is compacted.")
+    """Put in order what many small writes left behind; on a lake, its files too. What was done."""
+    done = plain(compaction.compact(workspace.database))
+    return done | plain(compact_lake(workspace.database)) if workspace.database.shared else done
 
 
 def migrate(workspace: Workspace, to: str, data_path: str) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from storage.errors import DriftmapError, InvalidConfigurationError
 from storage.lake import is_lake
 
 log = logging.getLogger("driftmap")
-COMPACTION = "30 * * * *"  # of a lake: every write leaves small files, and many slow a question down
+COMPACTION = "45 3 * * *"
+COMPACTION_OF_A_LAKE = "30 * * * *"  # where every write leaves small files, and many slow a question down
 GRACE = 3600  # seconds a run may start late, after a busy hour or a sleeping machine
 
 
@@ -43,10 +44,9 @@ def create_scheduler(workspace: Workspace) -> AsyncIOScheduler:
             misfire_grace_time=GRACE,
         )
     scheduler.add_job(deliver, "interval", args=[workspace], minutes=1, coalesce=True, max_instances=1, id="deliver")
-    if is_lake(workspace.configuration.database):
-        scheduler.add_job(
-            compact, CronTrigger.from_crontab(COMPACTION, timezone=UTC), args=[workspace], coalesce=True, id="compact"
-        )
+    when = COMPACTION_OF_A_LAKE if is_lake(workspace.configuration.database) else COMPACTION
+    tidy = CronTrigger.from_crontab(when, timezone=UTC)
+    scheduler.add_job(compact, tidy, args=[workspace], coalesce=True, id="compact", misfire_grace_time=GRACE)
     return scheduler
 
 

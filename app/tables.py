@@ -56,10 +56,16 @@ def regions(console: Console, result: dict[str, Any]) -> None:
 
 def compact(console: Console, result: dict[str, Any]) -> None:
     console.print(
-        f"{result['files_before']:,} data files are now {result['files_after']:,}; {result['snapshots_ended']:,} "
-        f"snapshots ended, {result['files_deleted']:,} files deleted, in {result['seconds']:.1f} s.",
+        f"{result['rows_before']:,} rows of roll-ups are now {result['rows_after']:,}; "
+        f"{result['weeks_sorted']:,} weeks of predictions sorted.",
         highlight=False,
     )
+    if "files_before" in result:
+        console.print(
+            f"{result['files_before']:,} data files are now {result['files_after']:,}; "
+            f"{result['snapshots_ended']:,} snapshots ended, {result['files_deleted']:,} files deleted.",
+            highlight=False,
+        )
 
 
 def migrate(console: Console, result: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ LAYOUT = f"""
     CALL {CATALOG}.set_option('parquet_row_group_size', 40960);
     ALTER TABLE prediction SET SORTED BY (epoch(predicted_at)::BIGINT // 604800, {PLACES});
     ALTER TABLE cell_rollup SET SORTED BY (period, level, start, {TILES});
+    ALTER TABLE day_rollup SET SORTED BY (period, level, start, {TILES});
     ALTER TABLE outcome_rollup SET SORTED BY (period, level, start, {TILES});
     ALTER TABLE region_rollup SET SORTED BY (period, start, region);
 """

@@ -90,6 +90,11 @@ class Rollup:
         return f"{self.name}_rollup"
 
     @property
+    def order(self) -> str:
+        """By what its rows are sorted. Cells by tiles, and tiles of tiles: a view reads few row groups."""
+        return "level, start, y >> 6, x >> 6, y >> 3, x >> 3" if self.by_cell else "start, region"
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """What it groups by besides model, version and period."""
         return (*(("level", "x", "y") if self.by_cell else ("region",)), *self.groups)
@@ -307,11 +312,9 @@ def _difference(connection: duckdb.DuckDBPyConnection, rollup: Rollup, period: P
 
 def _insert(connection: duckdb.DuckDBPyConnection, key: int, rollup: Rollup, period: Period) -> None:
     columns = ", ".join(("start", *rollup.keys, *rollup.sums))
-    # By tiles, and tiles of tiles: a view reads few row groups.
-    order = "y >> 6, x >> 6, y >> 3, x >> 3" if rollup.by_cell else "region"
     some = " OR ".join(f"{each} <> 0" for each in rollup.sums)
     connection.execute(f"""
         INSERT INTO {rollup.table} (model, version, period, {columns})
         SELECT {key}, version, {int(period)}, {columns}
-        FROM difference WHERE {some} ORDER BY start, {order}
+        FROM difference WHERE {some} ORDER BY {rollup.order}
     """)

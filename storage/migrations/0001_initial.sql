@@ -63,6 +63,9 @@ CREATE TABLE batch (
 -- On which days a batch changed predictions (kind predictions) or their labels: what tells a window it is out of date.
 CREATE TABLE touched_day (model VARCHAR NOT NULL, day DATE NOT NULL, kind VARCHAR NOT NULL, batch VARCHAR NOT NULL);
 
+-- Up to which number of batches the predictions of a week lie in the order of the map (storage.compaction).
+CREATE TABLE sorted_week (model VARCHAR NOT NULL, week DATE NOT NULL, batches BIGINT NOT NULL);
+
 CREATE TABLE rejected_row (
     batch VARCHAR NOT NULL,
     "row" BIGINT NOT NULL,                   -- position in the file, from 1
