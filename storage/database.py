@@ -43,6 +43,7 @@ class Database:
         self._reading = threading.local()
         self._writes: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
         self._memory: dict[Hashable, Any] = {}
+        self._memory_of: tuple[int, dict[Hashable, Any]] = (-1, {})  # of a lake, by snapshot
         self._closing = threading.Lock()
         self._closed = False
         self._writer = threading.Thread(target=self._write_loop, name="driftmap-writer", daemon=True)
@@ -85,14 +86,18 @@ class Database:
     def remembered(self, key: Hashable, read: Callable[[], T]) -> T:
         """What `read` returns, kept under `key` until the next write: for what is asked again and again.
 
-        On a lake, where other processes write too, it is read every time.
+        Within `reading` it is kept with what else was read of that moment. Outside of it a lake, where other
+        processes write too, is read every time.
         """
-        memory = self._memory
-        if self.shared:
-            return read()
+        memory = getattr(self._reading, "memory", None)
+        if memory is None:
+            if self.shared:
+                return read()
+            memory = self._memory
         if key not in memory:
             memory[key] = read()  # of before a write, it goes into the memory of before that write
-        return memory[key]
+        found: T = memory[key]
+        return found
 
     def write(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """What `work(connection)` returns, run in the writer thread inside one transaction.
@@ -157,13 +162,24 @@ class Database:
             yield
             return
         with self.cursor() as cursor:
+            memory = self._memory  # before the moment of the transaction, lest what is old then be kept as new
             cursor.begin()
-            self._reading.cursor = cursor
             try:
+                self._reading.memory = self._memory_of_lake(cursor) if self.shared else memory
+                self._reading.cursor = cursor
                 yield
             finally:
-                self._reading.cursor = None
+                self._reading.cursor = self._reading.memory = None
                 _roll_back(cursor)
+
+    def _memory_of_lake(self, cursor: duckdb.DuckDBPyConnection) -> dict[Hashable, Any]:
+        """What is remembered of the snapshot that `cursor` reads, whichever process made it."""
+        snapshot = lake.snapshot(cursor)
+        known, memory = self._memory_of
+        if known != snapshot:
+            memory = {}
+            self._memory_of = snapshot, memory
+        return memory
 
     def _new_cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = self._connection.cursor()

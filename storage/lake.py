@@ -171,6 +171,12 @@ def locked(lock: duckdb.DuckDBPyConnection, key: int) -> Iterator[None]:
             lock.rollback()
 
 
+def snapshot(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number of the snapshot that the transaction of `connection` reads."""
+    ((number,),) = connection.execute(f"FROM ducklake_current_snapshot('{CATALOG}')").fetchall()
+    return int(number)
+
+
 def confirm(lock: duckdb.DuckDBPyConnection) -> None:
     """Raises DriftmapError where the lock was lost, with the connection to PostgreSQL that held it."""
     try:

@@ -136,6 +136,24 @@ def test_what_is_read_together_is_of_one_moment(location: str) -> None:
         assert database.rows(count) == [(1,)]
 
 
+def test_what_is_remembered_of_a_moment_is_not_kept_beyond_a_write(location: str) -> None:
+    def add(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'wheat')")
+
+    with Database.open(location) as database:
+
+        def remembered() -> int:
+            return database.remembered("n", lambda: database.rows("SELECT count(*) FROM model_class")[0][0])
+
+        with database.reading():
+            database.rows("SELECT 1 FROM model_class")
+            database.write(add)
+            assert remembered() == 0
+        assert remembered() == 1
+        database.write(add)
+        assert remembered() == 2
+
+
 def test_writes_from_many_threads_are_queued(location: str) -> None:
     def add_one(connection: duckdb.DuckDBPyConnection) -> None:
         ((known,),) = connection.execute("SELECT count(*) FROM model_class").fetchall()

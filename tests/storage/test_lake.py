@@ -194,6 +194,25 @@ def test_what_is_read_together_is_of_one_moment(postgres: Cluster, tmp_path: Pat
         assert one.rows(count) == [(3,)]
 
 
+def test_what_is_remembered_is_forgotten_when_another_process_writes(postgres: Cluster, tmp_path: Path) -> None:
+    location, reads = postgres.new_lake(), []
+    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+
+        def remembered() -> int:
+            def read() -> int:
+                reads.append(1)
+                return one.rows("SELECT count(*) FROM model_class")[0][0]
+
+            with one.reading():
+                return one.remembered("n", read)
+
+        assert [remembered(), remembered()] == [0, 0]
+        assert len(reads) == 1
+        other.write(lambda connection: connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'a')"))
+        assert [remembered(), remembered()] == [1, 1]
+        assert len(reads) == 2
+
+
 def test_a_catalog_that_was_away_is_found_again(postgres: Cluster, tmp_path: Path) -> None:
     location = postgres.new_lake()
 
