@@ -25,6 +25,7 @@ EXACT = {
     ),
     "FLOAT": ("TINYINT", "SMALLINT", "FLOAT", "UTINYINT", "USMALLINT", "BOOLEAN"),
 }
+MOST_NATS = 1000  # far more than any number of classes has
 FIRST_YEAR, LAST_YEAR = 1900, 2201  # the last no longer
 
 
@@ -235,8 +236,9 @@ def _measure(layout: Layout, key: str, kind: Literal["DOUBLE", "FLOAT"]) -> Type
     column = layout.optional(key, name)
     if column:
         number = layout.number(column, name, kind)
-        # One NaN or infinity would spoil the sums of its day for good; it counts as missing.
-        return Typed(name, f"CASE WHEN isfinite({number.expression}) THEN {number.expression} END", number.refusals)
+        # What cannot be a number of nats or square metres counts as missing: one would spoil the sums of its day.
+        sane = f"abs({number.expression}) < {MOST_NATS}" if kind == "FLOAT" else f"isfinite({number.expression})"
+        return Typed(name, f"CASE WHEN {sane} THEN {number.expression} END", number.refusals)
     if key == "area" and layout.has_geometry:
         return Typed(name, f"CAST({raw(layout.require('__area_m2', 'the geometry'))} AS DOUBLE)")
     if key == "entropy":

@@ -49,3 +49,15 @@ def test_an_extent_is_half_a_thousand_to_a_thousand_cells_wide_at_its_level(exte
     assert 0 <= level <= grid.DEPTH
     if 0 < level < grid.DEPTH:
         assert 512 < extent / (grid.SIZE >> level) <= 1024
+
+
+@given(st.floats(-1e7, 1e7), st.floats(-1e7, 1e7), st.floats(100, 5e6), st.floats(0.3, 3))
+def test_a_box_moves_little_when_it_takes_whole_cells(x: float, y: float, width: float, shape: float) -> None:
+    bounds = (x, y, x + width, y + width * shape)
+    level, x0, y0, x1, y1 = grid.snapped(bounds)
+    assert x0 <= x1
+    assert y0 <= y1
+    size = np.sqrt(width * width * shape)
+    moved = np.abs(np.array(grid.snapped_metres(bounds)) - np.array(bounds)).max()
+    assert moved <= max(size / 32, grid.cell_size(level))
+    assert grid.snapped(grid.snapped_metres(bounds))[1:] == (x0, y0, x1, y1) or moved > 0

@@ -111,6 +111,7 @@ def test_a_row_that_cannot_be_used_is_refused_with_its_reason_and_the_others_go_
         {"label": ""},
         {"label": " rice "},
         {"entropy": "inf"},
+        {"entropy": "1e30"},
         {"area_m2": "nan"},
     ],
 )
