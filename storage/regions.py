@@ -187,14 +187,21 @@ def _replace(connection: duckdb.DuckDBPyConnection, name: str, polygons: gpd.Geo
             keys[region] = following
             following += 1
     connection.execute("DELETE FROM region WHERE region_set = ?", [name])
-    connection.executemany(
-        "INSERT INTO region VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            [name, keys[row.id], row.id, row.name, row.level, keys.get(row.parent),
-             row.area_m2, shapely.to_wkb(row.geometry)]
-            for row in polygons.itertuples(index=False)
-        ],
-    )  # fmt: skip
+    table = pa.table(
+        {
+            "region_set": [name] * len(polygons),
+            "key": pa.array([keys[region] for region in polygons["id"]], pa.int32()),
+            "id": polygons["id"].tolist(),
+            "name": polygons["name"].tolist(),
+            "level": pa.array(polygons["level"].tolist(), pa.int32()),
+            "parent": pa.array([keys.get(parent) for parent in polygons["parent"]], pa.int32()),
+            "area_m2": pa.array(polygons["area_m2"].tolist(), pa.float64()),
+            "geometry": pa.array(shapely.to_wkb(polygons.geometry.to_numpy()).tolist(), pa.binary()),
+        }
+    )
+    connection.register("new_region", table)
+    connection.execute("INSERT INTO region BY NAME FROM new_region")
+    connection.unregister("new_region")
     models = connection.execute("SELECT name FROM model WHERE region_set = ?", [name]).fetchall()
     return sum(assign(connection, model) for (model,) in models)
 
