@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from importlib.resources import files
 from types import TracebackType
@@ -24,6 +24,7 @@ P = ParamSpec("P")
 Work = Callable[[duckdb.DuckDBPyConnection], Any]
 
 CLOSED = "The database is closed."
+MEMORY_TO_READ = "1GB"
 IDLE = 16  # cursors kept for the next reader
 
 
@@ -44,6 +45,8 @@ class Database:
         self._writes: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
         self._memory: dict[Hashable, Any] = {}
         self._memory_of: tuple[int, dict[Hashable, Any]] = (-1, {})  # of a lake, by snapshot
+        self._memory_to_write: str = connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]
+        self._limit_memory(MEMORY_TO_READ)
         self._closing = threading.Lock()
         self._closed = False
         self._writer = threading.Thread(target=self._write_loop, name="driftmap-writer", daemon=True)
@@ -187,16 +190,31 @@ class Database:
             cursor.execute(f"USE {lake.CATALOG}")  # the one thing that a cursor does not inherit
         return cursor
 
+    @contextmanager
+    def _room_to_write(self) -> Iterator[None]:
+        """A write may use the memory that DuckDB takes by itself (most of the machine's); readers need little."""
+        self._limit_memory(self._memory_to_write)
+        try:
+            yield
+        finally:
+            self._limit_memory(MEMORY_TO_READ)
+
+    def _limit_memory(self, limit: str) -> None:
+        if self.location != ":memory:":
+            with suppress(duckdb.OutOfMemoryException):  # what is in use now cannot be given up now
+                self._connection.execute(f"SET GLOBAL memory_limit = '{limit}'")
+
     def _write_loop(self) -> None:
         connection, lock = self._new_cursor(), self._connection.cursor()
         while (item := self._writes.get()) is not None:
             work, outcome = item
             try:
-                if self.shared:
-                    with lake.writing(lock):
-                        result = RETRYING(_transaction, connection, work, lambda: lake.confirm(lock))
-                else:
-                    result = _transaction(connection, work)
+                with self._room_to_write():
+                    if self.shared:
+                        with lake.writing(lock):
+                            result = RETRYING(_transaction, connection, work, lambda: lake.confirm(lock))
+                    else:
+                        result = _transaction(connection, work)
             except BaseException as error:
                 outcome.set_exception(error)
             else:
