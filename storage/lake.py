@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -169,6 +169,22 @@ def locked(lock: duckdb.DuckDBPyConnection, key: int) -> Iterator[None]:
     finally:
         with suppress(duckdb.Error):  # PostgreSQL may be gone, and the lock with it
             lock.rollback()
+
+
+@contextmanager
+def gathered(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> Iterator[None]:
+    """On a lake, what is put into `tables` within goes in at the end: every statement that writes leaves a file.
+
+    Meanwhile their names stand for temporary tables, which hold nothing of before. A file takes rows as they come.
+    """
+    if connection.execute("SELECT current_catalog()").fetchall() != [(CATALOG,)]:
+        yield
+        return
+    for table in tables:
+        connection.execute(f"CREATE TEMP TABLE {table} AS FROM {CATALOG}.main.{table} LIMIT 0")
+    yield
+    for table in tables:
+        connection.execute(f"INSERT INTO {CATALOG}.main.{table} FROM temp.{table}; DROP TABLE temp.{table}")
 
 
 def snapshot(connection: duckdb.DuckDBPyConnection) -> int:

@@ -14,6 +14,7 @@ from datetime import date
 import duckdb
 
 from storage.grid import DEPTH, level_for
+from storage.lake import gathered
 from storage.periods import DAY, Period
 
 BINS = 20  # of confidence
@@ -257,26 +258,27 @@ def write_differences(connection: duckdb.DuckDBPyConnection, key: int, changes: 
             {CONFIDENCE_BIN} AS confidence_bin, {sums}
         FROM {changes}
     """)
-    for name, rollup in ROLLUPS.items():
-        periods = sorted((period for kept, period in levels if kept == name), reverse=True)
-        days = None
-        for period in periods:
-            if rollup.by_cell:
-                _write_cells(connection, key, rollup, period, levels[name, period])
-            elif days is None:
-                _difference(connection, rollup, period, None)
-                _insert(connection, key, rollup, period)
-                days = period if period is Period.DAY else None
-                if days:
-                    connection.execute("CREATE OR REPLACE TEMP TABLE by_day AS FROM difference")
-            else:
-                sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
-                connection.execute(f"""
-                    CREATE OR REPLACE TEMP TABLE difference AS
-                    SELECT version, {period.start_sql("start")} AS start, {", ".join(rollup.keys)}, {sums}
-                    FROM by_day GROUP BY ALL
-                """)
-                _insert(connection, key, rollup, period)
+    with gathered(connection, [rollup.table for rollup in ROLLUPS.values()]):
+        for name, rollup in ROLLUPS.items():
+            periods = sorted((period for kept, period in levels if kept == name), reverse=True)
+            days = None
+            for period in periods:
+                if rollup.by_cell:
+                    _write_cells(connection, key, rollup, period, levels[name, period])
+                elif days is None:
+                    _difference(connection, rollup, period, None)
+                    _insert(connection, key, rollup, period)
+                    days = period if period is Period.DAY else None
+                    if days:
+                        connection.execute("CREATE OR REPLACE TEMP TABLE by_day AS FROM difference")
+                else:
+                    sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
+                    connection.execute(f"""
+                        CREATE OR REPLACE TEMP TABLE difference AS
+                        SELECT version, {period.start_sql("start")} AS start, {", ".join(rollup.keys)}, {sums}
+                        FROM by_day GROUP BY ALL
+                    """)
+                    _insert(connection, key, rollup, period)
     for table in ("change", "by_day", "difference"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
 

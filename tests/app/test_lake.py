@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from app.cli import app
 from app.schedule import create_scheduler
 from app.workspace import Workspace
 from monitoring.configuration import load_configuration
+from monitoring.delivery import send_waiting
 from storage.errors import InvalidConfigurationError
 from storage.leases import Lease
 from tests.app.small import csv, predictions, write_small
@@ -123,6 +125,14 @@ def test_compact_tidies_a_lake_up(shared: Path) -> None:
 def test_the_schedule_of_a_lake_has_compaction(shared: Path) -> None:
     with Workspace(load_configuration(shared / "driftmap.yaml")) as workspace:
         assert {job.id for job in create_scheduler(workspace).get_jobs()} == {"compact", "deliver"}
+
+
+def test_messages_wait_for_the_process_that_is_sending(shared: Path) -> None:
+    with Workspace(load_configuration(shared / "driftmap.yaml")) as workspace:
+        assert Lease(workspace.database, "deliver", 2).take()  # of a process that dies at it
+        started = time.monotonic()
+        assert send_waiting(workspace.database, workspace.configuration) == []
+        assert time.monotonic() - started > 1
 
 
 def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
