@@ -99,17 +99,17 @@ def class_cells(database: Database, filter_: Filter, level: int) -> pd.DataFrame
 
 @at_one_moment
 def quick_level(database: Database, filter_: Filter, level: int) -> int:
-    """The finest level, up to `level`, at which `cells` answers quickly."""
+    """The finest level, up to `level`, at which `cells` answers quickly: from few rows; `level` where there is none."""
     there = stored(database, filter_.model)
-    question = _of_cells(filter_, level)
-    days = days_of_rows(parts(there, question))
-    if there.spread is None or there.spread.rows * days / there.spread.days <= QUICK_ROWS:
+    if there.spread is None:
         return level
-    if there.spread.rows * days / there.spread.days * _share_in_sight(database, there, filter_) <= QUICK_ROWS:
-        return level
-    usable = [name for name in question.rollups if question.answers(name)]
-    finest = [levels[-1] for (name, _), levels in there.kept.items() if name in usable and levels[-1] < level]
-    return max(finest, default=level)
+    in_sight = _share_in_sight(database, there, filter_)
+    coarser = {each for levels in there.kept.values() for each in levels if each < level}
+    for tried in (level, *sorted(coarser, reverse=True)):
+        days = days_of_rows(parts(there, _of_cells(filter_, tried)))
+        if there.spread.rows * days / there.spread.days * in_sight <= QUICK_ROWS:
+            return tried
+    return level
 
 
 def _share_in_sight(database: Database, there: Stored, filter_: Filter) -> float:

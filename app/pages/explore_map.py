@@ -40,6 +40,7 @@ from storage.grid import snapped_metres
 from storage.queries import Filter, cells, class_cells, predictions, quick_level
 
 PIXELS = 900  # about as wide as the map is; cells are powers of two in size, so it need not be exact
+REST = 0.4  # seconds without another move after which fine cells are read
 SINGLE = 1500  # so many predictions in sight, or fewer, are drawn one by one
 NO_CELLS = pd.DataFrame({name: np.empty(0) for name in ("x", "y", "predicted", *SUMS)})
 
@@ -83,14 +84,18 @@ class Map:
         level = fitting_level(view, PIXELS)
         quick = await fetch(quick_level, database, wanted, level)
         for each in sorted({quick, level}):
+            newer = asyncio.create_task(self.newer.wait())
+            if each > quick:  # not for somebody who goes on panning
+                await asyncio.wait({newer}, timeout=REST)
+                if self.newer.is_set():
+                    return
             reading = asyncio.create_task(fetch(read_cells, database, wanted, layer, each, len(ground.classes)))
             if each > quick:
-                newer = asyncio.create_task(self.newer.wait())
                 await asyncio.wait({reading, newer}, return_when=asyncio.FIRST_COMPLETED)
-                newer.cancel()
                 if self.newer.is_set():
                     reading.add_done_callback(_forget)
                     return
+            newer.cancel()
             cells, rows = await reading
             self.show(ground, layer, view, cells, rows)
 
