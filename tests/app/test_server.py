@@ -147,7 +147,7 @@ def test_an_open_api_needs_a_token(folder: Path) -> None:
 def test_the_schedule_has_a_job_a_model_and_refuses_nonsense(folder: Path) -> None:
     configuration = load_configuration(folder / "driftmap.yaml")
     model = configuration.models["crops"]
-    for schedule, names in (("0 6 * * *", {"monitor crops", "deliver"}), (None, {"deliver"})):
+    for schedule, names in (("0 6 * * *", {"monitor crops", "deliver", "compact"}), (None, {"deliver", "compact"})):
         models = {"crops": model.model_copy(update={"schedule": schedule})}
         workspace = Workspace(configuration.model_copy(update={"models": models}))
         assert {job.id for job in create_scheduler(workspace).get_jobs()} == names

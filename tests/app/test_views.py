@@ -99,7 +99,11 @@ def test_a_brushed_range_covers_whole_bins() -> None:
 @pytest.mark.parametrize("key", list(LAYERS))
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_layer_is_drawn_with_a_legend(key: str, dark: bool) -> None:
-    table = cells().assign(predicted=np.arange(len(cells())) % 3) if key == "predicted" else cells()
+    table = cells()
+    if key == "predicted":
+        table = table.assign(
+            **{f"n_{code}": table["n"].where(np.arange(len(table)) % 3 == code, 0) for code in range(3)}
+        )
     for shown in (table, table.iloc[:1], table.iloc[:0]):
         drawn(layer_image(LAYERS[key], raster(shown, 10, 3 if key == "predicted" else 0), CLASSES, dark))
         assert "dm-legend" in legend(LAYERS[key], CLASSES, dark, shown=not shown.empty, single=False)
