@@ -3,10 +3,10 @@
     python benchmarks/interaction.py --rows 1000000 --json
 
 An answer is the first picture of the map and every chart; finer cells, which follow where rows are many and nobody
-moves on, are given apart. A walk of pans and zooms over every layer and window of time; every brush, and every two together; the first look and
-the first brush after the database was opened. A sample of the answers is held against plain sums over all rows. Beside
-it: `datashader.Canvas.points` with the same four aggregates over a DataFrame that already lies in memory, for the same
-walk. The network and the browser are not in it (see users.py).
+moves on, are given apart. A walk of pans and zooms over every layer and window of time; every brush, and every two
+together; the first look and the first brush after the database was opened. A sample of the answers is held against
+plain sums over all rows. Beside it: `datashader.Canvas.points` with the same four aggregates over a DataFrame that
+already lies in memory, for the same walk. The network and the browser are not in it (see users.py).
 """
 
 import argparse
@@ -51,7 +51,9 @@ def measure(world: World, chosen: argparse.Namespace, folder: Path) -> Figures:
             "moves": {**summary(walk, walked), "of": by(walk, walked, lambda event: event.kind.split(", "))},
             "brushes": {**summary(brushes, brushing), "of": by(brushes, brushing, lambda event: [event.kind])},
             "first_look_ms": round(first.total * 1000, 1),
-            "first_look_before_it_is_drawn_ms": round(max(first.parts["first_picture"], first.parts["charts"]) * 1000, 1),
+            "first_look_before_it_is_drawn_ms": round(
+                max(first.parts["first_picture"], first.parts["charts"]) * 1000, 1
+            ),
             "first_brush_ms": round(first_box.total * 1000, 1),
             "from_rows": answered_with_rows(database, brushes, brushing, explorer.ground),
         }
