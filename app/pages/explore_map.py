@@ -135,7 +135,7 @@ class Map:
     def draw(self, sums: dict[str, tuple[Any, ...]], view: Box) -> None:
         """Make the plot anew, with its gestures."""
         self.figure = self.view = None
-        self.parts = {name: Live(*PARTS[name], *sums[name]) for name in PARTS}
+        self.parts = {name: Live(*PARTS[name], *sums[name], bare=BARE.get(name)) for name in PARTS}
         cells = self.parts["cells"].dynamic
         self.streams = [
             follow_view(self.context.selection, cells, self.is_home),
@@ -233,6 +233,12 @@ def _forget(reading: asyncio.Future[Any]) -> None:
 
 
 # How each part is drawn, and what columns its glyphs have; the first at the back.
+AT_SEA: Box = (0.0, 0.0, 1.0, 1.0)
+# Lines of three hundred regions take HoloViews seconds, and a moment where they are written as columns.
+BARE: dict[str, tuple[Any, ...]] = {
+    "borders": (AT_SEA, 1.0),
+    "outlines": (np.empty(0, dtype=object), None, AT_SEA, 1.0),
+}
 PARTS: dict[str, tuple[Callable[..., hv.Element], Callable[..., Content]]] = {
     "land": (land, land_content),
     "cells": (_map_cells, layer_content),

@@ -48,10 +48,17 @@ class Live:
     """An element or overlay that `draw` makes at first; later its glyphs get the columns of `content`.
 
     Both are called with the same `sums`, and make as many glyphs, in the same order. `dynamic` is to be shown.
+    Where HoloViews is slow with what there is to draw, `bare` are sums of nothing, which it draws at first.
     """
 
-    def __init__(self, draw: Callable[..., hv.Element], content: Callable[..., Content], *sums: Any) -> None:
-        self._draw, self._content = draw, content
+    def __init__(
+        self,
+        draw: Callable[..., hv.Element],
+        content: Callable[..., Content],
+        *sums: Any,
+        bare: tuple[Any, ...] | None = None,
+    ) -> None:
+        self._draw, self._content, self._bare = draw, content, bare
         self._pipe = hv.streams.Pipe(data=sums)
         self._shown: Content | None = None  # what was written since HoloViews last drew
         self._figure: figure | None = None
@@ -60,8 +67,8 @@ class Live:
         self.dynamic = hv.DynamicMap(hv.Callable(self._first, memoize=False), streams=[self._pipe])
 
     def _first(self, data: tuple[Any, ...]) -> hv.Element:
-        self._shown = None
-        made = self._draw(*data)
+        self._shown = None if self._bare is None else self._content(*data)
+        made = self._draw(*(data if self._bare is None else self._bare))
         for place, element in enumerate(made.values() if isinstance(made, hv.Overlay) else [made]):
             hooks = hv.Store.lookup_options("bokeh", element, "plot").kwargs.get("hooks", [])
             element.opts(hooks=[*hooks, partial(self._drawn, place)])
