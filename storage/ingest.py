@@ -95,16 +95,7 @@ def _ingest(
         if spread is not None:
             accepted = spread.rows - change.replaced
             after = before | replace(spread, rows=accepted) if before else spread
-            _write(
-                connection,
-                model,
-                key,
-                features,
-                change,
-                before is None,
-                after,
-                absent(typed),
-            )
+            _write(connection, model, key, features, change, before is None, after, absent(typed))
             touch(connection, batch, change.touched)
             if change.replaced:  # what is gone may have been all there was at an edge
                 connection.execute(
@@ -270,8 +261,7 @@ def _write(
         connection.execute(
             "DELETE FROM prediction WHERE model = ? AND (version, id) IN (SELECT (version, id) FROM gone)", [key]
         )
-    if change.replaced:  # the rows before may have been labelled
-        missing = missing - {"label", "labelled_at"}
+        missing = missing - {"label", "labelled_at"}  # what was there may have been labelled
     columns = ", ".join(column for column in (*STORED, *feature_columns(features)) if column not in missing)
     # By week, then by place: a deep zoom reads few row groups.
     connection.execute(f"""

@@ -33,7 +33,7 @@ class Period(IntEnum):
         if self is Period.MONTH:
             return day.replace(day=1)
         if self is Period.WEEK:
-            return max(day, date.min + 7 * DAY) - day.weekday() * DAY
+            return day - day.weekday() * DAY
         return day if self is Period.DAY else EPOCH
 
     def ceiling(self, day: date) -> date:

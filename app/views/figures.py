@@ -37,11 +37,15 @@ def gap(part: Tally) -> str:
 
 def ece(part: Tally) -> str:
     found = expected_calibration_error(part.labelled, part.correct, part.sum_labelled)
-    return strong(number(float(found))) if part.n_labelled else MISSING
+    return f"{strong(number(float(found)))}<br>{_n(part)}" if part.n_labelled else MISSING
 
 
 def _figure(value: float, lower: float, upper: float, part: Tally) -> str:
     if part.n_labelled == 0:
         return light("no labels yet") if part.n else MISSING
     # n stands below, so that two columns fit beside a map on a small screen.
-    return f"{strong(number(value))} {light(interval(lower, upper))}<br>{light(f'n {count(int(part.n_labelled))}')}"
+    return f"{strong(number(value))} {light(interval(lower, upper))}<br>{_n(part)}"
+
+
+def _n(part: Tally) -> str:
+    return light(f"n {count(int(part.n_labelled))}")
