@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from storage.database import Database
@@ -59,6 +60,13 @@ def count(connection: duckdb.DuckDBPyConnection, rows: str, condition: str | Non
     """The number of rows of a relation for which `condition` holds."""
     row = connection.execute(f"SELECT count(*) FROM {rows}" + (f" WHERE {condition}" if condition else "")).fetchone()
     return int(row[0]) if row else 0
+
+
+def all_differ(connection: duckdb.DuckDBPyConnection, columns: str, rows: str) -> bool:
+    """Whether no two of the relation `rows` agree in `columns`; of a pair in 10^19 that differs it may say False."""
+    # Sorting hashes takes a third of the time that counting what is distinct takes.
+    hashes = np.sort(connection.execute(f"SELECT hash({columns}) AS hashed FROM {rows}").fetchnumpy()["hashed"])
+    return not (hashes[1:] == hashes[:-1]).any()
 
 
 def refuse(connection: duckdb.DuckDBPyConnection, batch: Batch) -> dict[str, int]:

@@ -11,7 +11,6 @@ from functools import partial
 import duckdb
 
 from storage.database import Database
-from storage.grid import DEPTH
 from storage.periods import DAY, Period
 from storage.rollups import ROLLUPS, Rollup, kept_levels, stored_spread
 
@@ -84,12 +83,12 @@ def _in_parts(database: Database, model: str) -> list[tuple[date, int]]:
 
 def _sort(connection: duckdb.DuckDBPyConnection, model: str, key: int, week: date, batches: int) -> None:
     spread = stored_spread(connection, model)
-    whole = 0 if spread is None else spread.whole
-    # Blocks of four by four cells, in blocks of four by four of them: near on the map is near in this order.
-    order = ", ".join(f"{axis} >> {max(DEPTH - whole - 2 * step, 0)}" for step in range(1, 7) for axis in ("y", "x"))
+    assert spread is not None  # of a model that has a week
     first, end = (f"TIMESTAMP_MS '{day}'" for day in (week, week + 7 * DAY))
     condition = f"model = {key} AND predicted_at >= {first} AND predicted_at < {end}"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE sorted AS FROM prediction WHERE {condition} ORDER BY {order}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE sorted AS FROM prediction WHERE {condition} ORDER BY {spread.order}"
+    )
     connection.execute(f"DELETE FROM prediction WHERE {condition}")
     connection.execute("INSERT INTO prediction BY NAME FROM sorted; DROP TABLE temp.sorted")
     connection.execute("INSERT INTO sorted_week VALUES (?, ?, ?)", [model, week, batches])

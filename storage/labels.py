@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from storage import rollups
-from storage.batches import Batch, count, dropping, record, refuse, touch
+from storage.batches import Batch, all_differ, count, dropping, record, refuse, touch
 from storage.catalog import class_codes, model_key
 from storage.database import Database
 from storage.models import Model
@@ -79,14 +79,19 @@ def _hold_against_predictions(connection: duckdb.DuckDBPyConnection, key: int, c
 
     Rows of `judged` without a prediction are refused; `content` is SQL for such a row as JSON.
     """
+    latest = "SELECT id, label AS new_label, labelled_at AS new_labelled_at FROM judged WHERE reason IS NULL"
+    if not all_differ(connection, "id", "judged WHERE reason IS NULL"):
+        connection.execute("""
+            CREATE TEMP TABLE latest AS
+            SELECT id, max_by(label, rowid) AS new_label, max_by(labelled_at, rowid) AS new_labelled_at
+            FROM judged WHERE reason IS NULL GROUP BY id
+        """)
+        latest = "FROM latest"
     connection.execute(f"""
-        CREATE TEMP TABLE latest AS
-        SELECT id, max_by(label, rowid) AS new_label, max_by(labelled_at, rowid) AS new_labelled_at
-        FROM judged WHERE reason IS NULL GROUP BY id;
         CREATE TEMP TABLE matched AS
         SELECT stored.rowid AS row, id, {SUMMED}, new_label,
             coalesce(new_labelled_at, now()::TIMESTAMP) AS new_labelled_at
-        FROM prediction AS stored JOIN latest USING (id) WHERE stored.model = {key};
+        FROM prediction AS stored JOIN ({latest}) USING (id) WHERE stored.model = {key};
         CREATE TEMP VIEW relabelled AS FROM matched WHERE label IS DISTINCT FROM new_label
     """)
     # A row of the file that a later row with the same id overtakes counts as what the later one does.
@@ -108,10 +113,7 @@ def _hold_against_predictions(connection: duckdb.DuckDBPyConnection, key: int, c
 
 
 def _write(connection: duckdb.DuckDBPyConnection, key: int) -> None:
-    changes = """(
-        SELECT * REPLACE (new_label AS label), 1 AS sign FROM relabelled UNION ALL SELECT *, -1 AS sign FROM relabelled
-    )"""
-    rollups.write_differences(connection, key, changes, rollups.kept_levels(connection, key))
+    rollups.write_labels(connection, key, "relabelled", rollups.kept_levels(connection, key))
     connection.execute("""
         UPDATE prediction SET label = relabelled.new_label, labelled_at = relabelled.new_labelled_at
         FROM relabelled WHERE prediction.rowid = relabelled.row

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from storage.errors import DriftmapError
+from storage.grid import DEPTH
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -35,7 +36,7 @@ LEASES = """CREATE TABLE IF NOT EXISTS driftmap_lease (
 
 # How DuckLake writes the large tables, at compaction too: a question reads few row groups of what lies together.
 TILES = "y >> 6, x >> 6, y >> 3, x >> 3"
-PLACES = ", ".join(f"{axis} >> {depth}" for depth in (24, 20, 16, 12) for axis in "yx")
+PLACES = ", ".join(f"{axis} >> {DEPTH - level}" for level in (6, 10, 14, 18) for axis in "yx")
 LAYOUT = f"""
     CALL {CATALOG}.set_option('parquet_compression', 'zstd');
     CALL {CATALOG}.set_option('parquet_row_group_size', 40960);

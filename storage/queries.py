@@ -16,7 +16,6 @@ from storage.database import Database, at_one_moment, quote
 from storage.feature_bins import Bins
 from storage.periods import Period
 from storage.records import Window
-from storage.region_lookup import PER_DEGREE
 from storage.rollups import CELL_SUMS, CONFIDENCE_BIN, DAY_SUMS, MILLION, OUTCOME_SUMS
 from storage.sources import Cells, Conditions, Filter, Question, Stored, days_of_rows, parts, stored, sums_sql
 from storage.validation import literal
@@ -225,7 +224,7 @@ def predictions(database: Database, filter_: Filter, limit: int = 1000, offset: 
     names = " ".join(f"WHEN {key} THEN {literal(version)}" for version, key in versions)
     frame = database.frame(
         f"""SELECT id, {f"CASE version {names} END" if names else "NULL"} AS version, predicted_at,
-            lon / {PER_DEGREE} AS lon, lat / {PER_DEGREE} AS lat, x, y, region,
+            {grid.LON} AS lon, {grid.LAT} AS lat, x, y, region,
             {_class_name(database, filter_.model, "predicted")},
             {_class_name(database, filter_.model, "label")}, confidence, entropy, mutual_information, area_m2
         FROM prediction WHERE {_rows(database, filter_)} ORDER BY predicted_at, id, 2 LIMIT ? OFFSET ?""",

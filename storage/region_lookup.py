@@ -3,8 +3,6 @@
 import numpy as np
 import shapely
 
-PER_DEGREE = 10_000_000  # positions are stored as integers of so many to the degree
-
 _CELLS = 2048  # a side; the two tables of 4 bytes a cell stay below 40 MB
 _SMALLEST_CELL = 1e-9  # degrees: below this, rounding of coordinates would matter
 

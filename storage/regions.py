@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyproj
 import shapely
 
-from storage import rollups
+from storage import grid, rollups
 from storage.batches import Batch, touch
 from storage.catalog import model_key
 from storage.database import Database
 from storage.errors import DriftmapError, InvalidFileError, NotFoundError
-from storage.region_lookup import PER_DEGREE, RegionLookup
+from storage.region_lookup import RegionLookup
 
 NO_REGION = 0
 DEFAULT_PARENT = "parent_id"  # used where a file has it; a column that was named must be there
@@ -211,7 +211,7 @@ def assign(connection: duckdb.DuckDBPyConnection, model: str) -> int:
     (region_set,) = connection.execute("SELECT region_set FROM model WHERE name = ?", [model]).fetchone() or (None,)
     key = model_key(connection, model)
     rows = connection.execute(
-        f"SELECT rowid AS row, lon / {PER_DEGREE} AS lon, lat / {PER_DEGREE} AS lat, region, predicted_at "
+        f"SELECT rowid AS row, {grid.LON} AS lon, {grid.LAT} AS lat, region, predicted_at "
         "FROM prediction WHERE model = ?",
         [key],
     ).to_arrow_table()

@@ -8,17 +8,19 @@ whose cells still hold many rows on average. Finer than that a roll-up would hav
 predictions, and the predictions themselves are read.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import duckdb
 
-from storage.grid import DEPTH, level_for
+from storage.grid import DEPTH, FINEST, level_for, near_sql
 from storage.lake import gathered
 from storage.periods import DAY, Period
 
 BINS = 20  # of confidence
 MILLION = 1_000_000  # sums of confidence and entropy count millionths
+WEEK_MS = 7 * 86_400_000
 COARSEST = 2  # halvings of the model's extent at the coarsest level by cell
 
 # How many rows a cell (or region) of a period has to hold on average for its roll-up to be kept: several times the rows
@@ -37,16 +39,16 @@ CONFIDENCE_BIN = (
 )
 _ROUNDED = f"round(confidence * {MILLION})"
 
-# What each sum is of a single prediction, and of a row of a roll-up that does not hold it under its own name.
+# What each stored sum is of a single prediction. Counted is what lacks a confidence or entropy: zeros pack well.
 OF_ROW = {
     "n": "1",
     "n_labelled": "(label IS NOT NULL)::TINYINT",
     "n_correct": "coalesce(label = predicted, false)::TINYINT",
-    "n_confidence": "(confidence IS NOT NULL)::TINYINT",
+    "n_without_confidence": "(confidence IS NULL)::TINYINT",
     "sum_confidence": f"coalesce({_ROUNDED}, 0)",
     "sum_labelled_confidence": f"CASE WHEN label IS NULL THEN 0 ELSE coalesce({_ROUNDED}, 0) END",
     "sum_confidence2": f"coalesce(round(confidence * confidence * {MILLION}), 0)",
-    "n_entropy": "(entropy IS NOT NULL)::TINYINT",
+    "n_without_entropy": "(entropy IS NULL)::TINYINT",
     "sum_entropy": f"coalesce(round(entropy::DOUBLE * {MILLION}), 0)",
 }
 # The same as aggregates over predictions, in the form that DuckDB computes fastest.
@@ -61,10 +63,12 @@ READ_ROWS = {
     "n_entropy": "count(entropy)",
     "sum_entropy": f"sum(round(entropy::DOUBLE * {MILLION}))",
 }
-OF_OUTCOME = {
+# What a sum is of a row of a roll-up that does not hold it under its own name.
+DERIVED = {
     "n_labelled": "CASE WHEN label IS NULL THEN 0 ELSE n END",
     "n_correct": "CASE WHEN label = predicted THEN n ELSE 0 END",
     "n_confidence": "CASE WHEN confidence_bin IS NULL THEN 0 ELSE n END",
+    "n_entropy": "n - n_without_entropy",
     "sum_labelled_confidence": "CASE WHEN label IS NULL THEN 0 ELSE sum_confidence END",
 }
 
@@ -73,7 +77,11 @@ CELL_SUMS = (
     "sum_entropy",
 )  # fmt: skip
 DAY_SUMS = ("n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "sum_labelled_confidence")
+OUTCOME = ("predicted", "label", "confidence_bin")
 OUTCOME_SUMS = ("n", "sum_confidence", "sum_confidence2")
+
+
+_CELL = ("n", "n_labelled", "n_correct", "n_without_confidence", "sum_confidence", "sum_labelled_confidence")
 
 
 @dataclass(frozen=True)
@@ -100,16 +108,20 @@ class Rollup:
         """What it groups by besides model, version and period."""
         return (*(("level", "x", "y") if self.by_cell else ("region",)), *self.groups)
 
+    def expression(self, name: str) -> str:
+        """SQL for the sum `name` of one of its rows."""
+        if name == "n_confidence" and "n_without_confidence" in self.sums:
+            return "n - n_without_confidence"
+        return name if name in self.sums else DERIVED[name]
+
 
 ROLLUPS = {
     rollup.name: rollup
     for rollup in (
-        Rollup("cell", True, ("predicted",), CELL_SUMS),
-        Rollup("day", True, (), DAY_SUMS),
-        Rollup(
-            "outcome", True, ("predicted", "label", "confidence_bin"), (*OUTCOME_SUMS, "n_entropy", "sum_entropy"), 2
-        ),
-        Rollup("region", False, ("predicted", "label", "confidence_bin"), OUTCOME_SUMS),
+        Rollup("cell", True, ("predicted",), (*_CELL, "n_without_entropy", "sum_entropy")),
+        Rollup("day", True, (), _CELL),
+        Rollup("outcome", True, OUTCOME, (*OUTCOME_SUMS, "n_without_entropy", "sum_entropy"), 2),
+        Rollup("region", False, OUTCOME, OUTCOME_SUMS),
     )
 }
 
@@ -146,10 +158,15 @@ class Spread:
         """The level at which one cell is about as large as the extent."""
         return level_for(max(self.east - self.west, self.south - self.north, 1), 1)
 
+    @property
+    def order(self) -> str:
+        """SQL by which predictions are sorted: by week, then by place, so that a deep zoom reads few row groups."""
+        return f"((epoch_ms(predicted_at) // {WEEK_MS}) << 32) | {near_sql(min(self.whole + 12, DEPTH))}"
+
     def finest(self, cells: float) -> int:
         """The finest level at which the extent is no more than so many cells; below `whole` where there is none."""
         level = self.whole - 1
-        while level < DEPTH:
+        while level < FINEST:
             size = 1 << (DEPTH - level - 1)
             if ((self.east - self.west) / size + 1) * ((self.south - self.north) / size + 1) > cells:
                 break
@@ -246,77 +263,110 @@ def write_differences(connection: duckdb.DuckDBPyConnection, key: int, changes: 
 
     `changes` holds prediction rows with `sign` 1 (is now) or -1 (was).
     """
+    _write(connection, key, changes, {each: f"sign * {of_row}" for each, of_row in OF_ROW.items()}, levels)
+
+
+def write_labels(connection: duckdb.DuckDBPyConnection, key: int, relabelled: str, levels: Kept) -> None:
+    """As `write_differences`, where nothing but labels changes: `relabelled` holds prediction rows with `new_label`."""
+    grouped = {place: each for place, each in levels.items() if "label" in ROLLUPS[place[0]].groups}
+    signed = f"""(
+        SELECT * REPLACE (new_label AS label), 1 AS sign FROM {relabelled}
+        UNION ALL SELECT *, -1 AS sign FROM {relabelled}
+    )"""
+    write_differences(connection, key, signed, grouped)
+    # Of the others one row a label says what it adds.
+    sums = {name: OF_ROW[name] for name in ("n_labelled", "n_correct", "sum_labelled_confidence")}
+    net = {name: f"{of_row.replace('label', 'new_label')} - {of_row}" for name, of_row in sums.items()}
+    _write(connection, key, relabelled, net, {place: each for place, each in levels.items() if place not in grouped})
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, key: int, changes: str, sums: Mapping[str, str], levels: Kept
+) -> None:
+    """Add to the roll-ups what `sums` (SQL) are of each row of `changes`; the other sums stay as they are."""
     if not levels:
         return
-    sums = ", ".join(
-        f"CAST(sign * {of_row} AS {'INTEGER' if each.startswith('sum_') else 'TINYINT'}) AS {each}"
-        for each, of_row in OF_ROW.items()
+    summed = ", ".join(
+        f"CAST({each} AS {'INTEGER' if name.startswith('sum_') else 'TINYINT'}) AS {name}"
+        for name, each in sums.items()
     )
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE change AS
         SELECT version, CAST(predicted_at AS DATE) AS day, x, y, region, predicted, label,
-            {CONFIDENCE_BIN} AS confidence_bin, {sums}
+            {CONFIDENCE_BIN} AS confidence_bin, {summed}
         FROM {changes}
     """)
     with gathered(connection, [rollup.table for rollup in ROLLUPS.values()]):
         for name, rollup in ROLLUPS.items():
             periods = sorted((period for kept, period in levels if kept == name), reverse=True)
+            added = [each for each in rollup.sums if each in sums]
             days = None
             for period in periods:
                 if rollup.by_cell:
-                    _write_cells(connection, key, rollup, period, levels[name, period])
+                    _write_cells(connection, key, rollup, period, levels[name, period], added)
                 elif days is None:
-                    _difference(connection, rollup, period, None)
-                    _insert(connection, key, rollup, period)
+                    _difference(connection, rollup, period, None, added)
+                    _insert(connection, key, rollup, period, added)
                     days = period if period is Period.DAY else None
                     if days:
                         connection.execute("CREATE OR REPLACE TEMP TABLE by_day AS FROM difference")
                 else:
-                    sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
                     connection.execute(f"""
                         CREATE OR REPLACE TEMP TABLE difference AS
-                        SELECT version, {period.start_sql("start")} AS start, {", ".join(rollup.keys)}, {sums}
+                        SELECT version, {period.start_sql("start")} AS start, {", ".join(rollup.keys)}, {_totals(added)}
                         FROM by_day GROUP BY ALL
                     """)
-                    _insert(connection, key, rollup, period)
+                    _insert(connection, key, rollup, period, added)
     for table in ("change", "by_day", "difference"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
+def _totals(sums: Sequence[str]) -> str:
+    return ", ".join(f"sum({each})::BIGINT AS {each}" for each in sums)
+
+
 def _write_cells(
-    connection: duckdb.DuckDBPyConnection, key: int, rollup: Rollup, period: Period, levels: tuple[int, ...]
+    connection: duckdb.DuckDBPyConnection,
+    key: int,
+    rollup: Rollup,
+    period: Period,
+    levels: tuple[int, ...],
+    sums: Sequence[str],
 ) -> None:
-    sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
-    _difference(connection, rollup, period, levels[-1])
-    _insert(connection, key, rollup, period)
+    _difference(connection, rollup, period, levels[-1], sums)
+    _insert(connection, key, rollup, period, sums)
     for level in reversed(levels[:-1]):  # each from the next finer one
         coarser = f"{level}::TINYINT AS level", *(f"{axis} >> {rollup.step} AS {axis}" for axis in ("x", "y"))
         connection.execute(f"""
             CREATE OR REPLACE TEMP TABLE difference AS
-            SELECT {", ".join(("version", "start", *coarser, *rollup.groups))}, {sums}
+            SELECT {", ".join(("version", "start", *coarser, *rollup.groups))}, {_totals(sums)}
             FROM difference GROUP BY ALL
         """)
-        _insert(connection, key, rollup, period)
+        _insert(connection, key, rollup, period, sums)
 
 
-def _difference(connection: duckdb.DuckDBPyConnection, rollup: Rollup, period: Period, level: int | None) -> None:
+def _difference(
+    connection: duckdb.DuckDBPyConnection, rollup: Rollup, period: Period, level: int | None, sums: Sequence[str]
+) -> None:
     """Make `difference` from `change`, at one level of time and (by cell) of space."""
     place: tuple[str, ...] = ("region",)
     if level is not None:
         place = f"{level}::TINYINT AS level", *(f"{axis} >> {DEPTH - level} AS {axis}" for axis in ("x", "y"))
-    sums = ", ".join(f"sum({each})::BIGINT AS {each}" for each in rollup.sums)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE difference AS
-        SELECT version, {period.start_sql("day")} AS start, {", ".join((*place, *rollup.groups))}, {sums}
+        SELECT version, {period.start_sql("day")} AS start, {", ".join((*place, *rollup.groups))}, {_totals(sums)}
         FROM change GROUP BY ALL
     """)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, key: int, rollup: Rollup, period: Period) -> None:
-    columns = ", ".join(("start", *rollup.keys, *rollup.sums))
-    some = " OR ".join(f"{each} <> 0" for each in rollup.sums)
+def _insert(
+    connection: duckdb.DuckDBPyConnection, key: int, rollup: Rollup, period: Period, sums: Sequence[str]
+) -> None:
+    columns = ", ".join(("start", *rollup.keys, *sums))
+    others = [each for each in rollup.sums if each not in sums]
+    some = " OR ".join(f"{each} <> 0" for each in sums)
     connection.execute(f"""
-        INSERT INTO {rollup.table} (model, version, period, {columns})
-        SELECT {key}, version, {int(period)}, {columns}
+        INSERT INTO {rollup.table} ({", ".join(["model", "version", "period", *others])}, {columns})
+        SELECT {key}, version, {", ".join([str(int(period)), *("0" for _ in others)])}, {columns}
         FROM difference WHERE {some} ORDER BY {rollup.order}
     """)

@@ -19,7 +19,6 @@ from storage.regions import region_set
 from storage.rollups import (
     BINS,
     CONFIDENCE_BIN,
-    OF_OUTCOME,
     READ_ROWS,
     ROLLUPS,
     Kept,
@@ -255,8 +254,7 @@ def _sums(part: Part, sums: Iterable[str]) -> Iterator[str]:
         elif part.rollup is None:
             yield f"{READ_ROWS[each]}::DOUBLE AS {each}"
         else:
-            of_row = each if each in ROLLUPS[part.rollup].sums else OF_OUTCOME[each]
-            yield f"sum(({of_row})::DOUBLE) AS {each}"
+            yield f"sum(({ROLLUPS[part.rollup].expression(each)})::DOUBLE) AS {each}"
 
 
 def _midnight(day: Any) -> datetime:

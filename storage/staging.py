@@ -1,7 +1,8 @@
 """The rows of a file on their way in: typed, placed on the map and in a region, and judged."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import duckdb
 import numpy as np
@@ -14,20 +15,15 @@ from storage import grid
 from storage.database import quote
 from storage.errors import InvalidFileError
 from storage.readers import Source
-from storage.region_lookup import PER_DEGREE, RegionLookup
+from storage.region_lookup import RegionLookup
 from storage.validation import Layout, Typed, literal, raw, reason
 
 Floats = npt.NDArray[np.float64]
 
-MISSING, OUTSIDE = 1, 2
 NOT_PLACED = (
-    ("coordinates missing", f"placed.misplaced = {MISSING}"),
-    ("coordinates outside the world", f"placed.misplaced = {OUTSIDE}"),
+    ("coordinates missing", "coalesce(isnan(given_lon) OR isnan(given_lat), true)"),
+    ("coordinates outside the world", "lon IS NULL"),
 )
-PLACED = {
-    "lon": "INTEGER", "lat": "INTEGER", "x": "INTEGER", "y": "INTEGER", "morton": "BIGINT", "region": "INTEGER",
-    "misplaced": "TINYINT",
-}  # fmt: skip
 
 
 def columns_of(source: Source) -> dict[str, str]:
@@ -40,7 +36,8 @@ def judge(connection: duckdb.DuckDBPyConnection, source: Source, layout: Layout,
 
     The columns of the file stay too, as `raw` names them.
     """
-    _judge(connection, source, layout, typed, "", "".join(f", {raw(column)}" for column in layout.used), reason(typed))
+    names = [*(column.name for column in typed), *(raw(column) for column in layout.used)]
+    _judge(connection, source, layout, f"SELECT *, {_expressions(typed)} FROM incoming", names, reason(typed))
 
 
 def raw_content(layout: Layout) -> str:
@@ -55,52 +52,52 @@ def judge_predictions(
     typed: list[Typed],
     lookup: RegionLookup | None,
 ) -> None:
-    """As `judge`, without the columns of the file, and with where each row lies: lon, lat, x, y, morton, region."""
+    """As `judge`, without the columns of the file, and with where each row lies: x, y, region.
+
+    Positions are kept to 1e-7 degrees (1 cm), and everything else follows from what is kept.
+    """
     lon, lat = (next(column for column in typed if column.name == name) for name in ("lon", "lat"))
     others = [column for column in typed if column not in (lon, lat)]
-    crs = None if source.has_geometry else layout.model.crs
-    to_degrees = _transformer(crs)
+    given_lon, given_lat = (f"CAST({column.expression} AS DOUBLE)" for column in (lon, lat))
+    with ExitStack() as functions:
+        crs = None if source.has_geometry else layout.model.crs
+        if crs is not None and crs.upper() != "EPSG:4326":
+            degrees = functions.enter_context(_to_degrees(connection, crs))
+            given_lon, given_lat = (f"{degrees}({given_lon}, {given_lat}).{name}" for name in ("lon", "lat"))
+        region = "0::INTEGER"
+        if lookup is not None:
+            region = f"{functions.enter_context(_to_region(connection, lookup))}(lon, lat)"
+        within = "given_lon BETWEEN -180 AND 180 AND given_lat BETWEEN -90 AND 90"
+        kept = ", ".join(
+            f"CASE WHEN {within} THEN round_even(given_{each} * 1e7, 0) / 1e7 END AS {each}" for each in ("lon", "lat")
+        )
+        relation = f"""
+            SELECT *, {grid.X} AS x, {grid.Y} AS y, {region} AS region FROM (
+                SELECT *, {kept} FROM (
+                    SELECT *, {_expressions(others)}, {given_lon} AS given_lon, {given_lat} AS given_lat FROM incoming
+                )
+            )
+        """
+        names = [*(column.name for column in others), "x", "y", "region"]
+        because = reason([Typed("", "", lon.refusals + lat.refusals), *others, Typed("", "", NOT_PLACED)])
+        _judge(connection, source, layout, relation, names, because)
 
-    def placed(lon: pa.ChunkedArray, lat: pa.ChunkedArray) -> pa.StructArray:
-        return place(*to_degrees(_plain(lon), _plain(lat)), lookup)
 
-    kinds = ", ".join(f"{name} {kind}" for name, kind in PLACED.items())
-    function = f"placed_{secrets.token_hex(6)}"  # one of its own: after a failure it can no longer be removed
-    connection.create_function(
-        function,
-        placed,
-        ["DOUBLE", "DOUBLE"],
-        f"STRUCT({kinds})",
-        type=PythonUDFType.ARROW,
-        null_handling=FunctionNullHandling.SPECIAL,
-    )
-    because = reason([Typed("", "", lon.refusals + lat.refusals), *others, Typed("", "", NOT_PLACED)])
-    inner = f", {function}(CAST({lon.expression} AS DOUBLE), CAST({lat.expression} AS DOUBLE)) AS placed"
-    outer = "".join(f", placed.{name}" for name in PLACED if name != "misplaced")
-    _judge(connection, source, layout, others, inner, outer, because)
-    connection.remove_function(function)
+def _expressions(typed: list[Typed]) -> str:
+    return ", ".join(f"{column.expression} AS {column.name}" for column in typed)
 
 
 def _judge(
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    layout: Layout,
-    typed: list[Typed],
-    inner: str,
-    outer: str,
-    because: str,
+    connection: duckdb.DuckDBPyConnection, source: Source, layout: Layout, relation: str, names: list[str], because: str
 ) -> None:
     chosen = ", ".join(f"{quote(column)} AS {raw(column)}" for column in layout.used)
-    names = ", ".join(column.name for column in typed)
-    expressions = ", ".join(f"{column.expression} AS {column.name}" for column in typed)
     incoming = source.relation.project(chosen)
     try:
         # One pass over the file, and one copy of its rows.
         connection.execute(f"""
             CREATE TEMP TABLE judged AS
-            SELECT {names}{outer}, {because} AS reason,
-                CASE WHEN {because} IS NOT NULL THEN {raw_content(layout)} END AS content
-            FROM (SELECT *, {expressions}{inner} FROM incoming)
+            SELECT {", ".join(names)}, reason, CASE WHEN reason IS NOT NULL THEN {raw_content(layout)} END AS content
+            FROM (SELECT *, {because} AS reason FROM ({relation}))
         """)
     except duckdb.Error as error:
         raise InvalidFileError(f"{layout.source}: cannot be read: {str(error).splitlines()[0]}") from error
@@ -108,38 +105,48 @@ def _judge(
         del incoming
 
 
-Degrees = Callable[[Floats, Floats], tuple[Floats, Floats]]
-
-
-def _transformer(crs: str | None) -> Degrees:
-    """What makes longitudes and latitudes in degrees of coordinates in `crs`; None stands for EPSG:4326."""
-    if crs is None or crs.upper() == "EPSG:4326":
-        return lambda lon, lat: (lon, lat)
+@contextmanager
+def _to_degrees(connection: duckdb.DuckDBPyConnection, crs: str) -> Iterator[str]:
+    """The name of an SQL function of coordinates in `crs`: their longitude and latitude (EPSG:4326), lon and lat."""
     try:
         transformer = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
     except pyproj.exceptions.CRSError as error:
         raise InvalidFileError(f"crs '{crs}' is not known. Write one such as EPSG:32642 in driftmap.yaml.") from error
-    return lambda lon, lat: transformer.transform(lon, lat)
+
+    def degrees(x: pa.ChunkedArray, y: pa.ChunkedArray) -> pa.StructArray:
+        lon, lat = transformer.transform(_plain(x), _plain(y))
+        return pa.StructArray.from_arrays([pa.array(lon), pa.array(lat)], names=["lon", "lat"])
+
+    with _function(connection, degrees, "STRUCT(lon DOUBLE, lat DOUBLE)") as name:
+        yield name
+
+
+@contextmanager
+def _to_region(connection: duckdb.DuckDBPyConnection, lookup: RegionLookup) -> Iterator[str]:
+    """The name of an SQL function of longitude and latitude: the key of the deepest region there."""
+
+    def region(lon: pa.ChunkedArray, lat: pa.ChunkedArray) -> pa.Array:
+        return pa.array(lookup.lookup(_plain(lon), _plain(lat)))
+
+    with _function(connection, region, "INTEGER") as name:
+        yield name
+
+
+@contextmanager
+def _function(
+    connection: duckdb.DuckDBPyConnection,
+    function: Callable[[pa.ChunkedArray, pa.ChunkedArray], pa.Array],
+    returns: str,
+) -> Iterator[str]:
+    name = f"of_position_{secrets.token_hex(6)}"  # one of its own: after a failure it can no longer be removed
+    connection.create_function(
+        name, function, ["DOUBLE", "DOUBLE"], returns, type=PythonUDFType.ARROW,
+        null_handling=FunctionNullHandling.SPECIAL,
+    )  # fmt: skip
+    yield name
+    connection.remove_function(name)
 
 
 def _plain(values: pa.ChunkedArray) -> Floats:
     plain: Floats = values.to_numpy().astype(np.float64)
     return plain
-
-
-def place(lon: Floats, lat: Floats, lookup: RegionLookup | None) -> pa.StructArray:
-    """Where points (degrees, EPSG:4326) lie: the fields of PLACED.
-
-    Positions are kept to 1e-7 degrees (1 cm), and everything else follows from what is kept. `misplaced` is 0,
-    MISSING or OUTSIDE.
-    """
-    missing = np.isnan(lon) | np.isnan(lat)
-    with np.errstate(invalid="ignore"):
-        inside = (np.abs(lon) <= 180) & (np.abs(lat) <= 90)
-    lon, lat = (np.where(inside, np.round(degrees * PER_DEGREE), 0.0) for degrees in (lon, lat))
-    known_lon, known_lat = lon / PER_DEGREE, lat / PER_DEGREE
-    x, y = grid.position(known_lon, known_lat)
-    region = np.zeros(len(lon), np.int32) if lookup is None else lookup.lookup(known_lon, known_lat)
-    misplaced = np.where(missing, MISSING, np.where(inside, 0, OUTSIDE)).astype(np.int8)
-    columns = (lon.astype(np.int32), lat.astype(np.int32), x, y, grid.morton(x, y).astype(np.int64), region, misplaced)
-    return pa.StructArray.from_arrays([pa.array(column) for column in columns], names=list(PLACED))

@@ -33,8 +33,7 @@ CREATE TABLE prediction (
     model INTEGER NOT NULL,                  -- keys, which pack and compare better than names
     version INTEGER NOT NULL,
     predicted_at TIMESTAMP_MS NOT NULL,      -- UTC
-    lon INTEGER NOT NULL, lat INTEGER NOT NULL, -- EPSG:4326, in 1e-7 degrees (1 cm)
-    x INTEGER NOT NULL, y INTEGER NOT NULL,  -- Web Mercator, in 2^-30 of the world, from the north-west corner
+    x BIGINT NOT NULL, y BIGINT NOT NULL,    -- Web Mercator, in 2^-32 of the world, from the north-west corner
     region INTEGER NOT NULL,                 -- key of the deepest region that holds the point; 0: none
     predicted SMALLINT NOT NULL,             -- class code
     confidence DOUBLE,
@@ -56,7 +55,7 @@ CREATE TABLE batch (
     "rows" BIGINT NOT NULL, accepted BIGINT NOT NULL, replaced BIGINT NOT NULL, unchanged BIGINT NOT NULL,
     refused BIGINT NOT NULL, outside_regions BIGINT NOT NULL, repaired BIGINT NOT NULL,
     seconds DOUBLE NOT NULL,
-    west INTEGER, north INTEGER, east INTEGER, south INTEGER,   -- what its predictions span: positions on the map
+    west BIGINT, north BIGINT, east BIGINT, south BIGINT,   -- what its predictions span: positions on the map
     first_day DATE, last_day DATE
 );
 
@@ -92,8 +91,8 @@ CREATE TABLE cell_rollup (
     model INTEGER NOT NULL, version INTEGER NOT NULL, period TINYINT NOT NULL, start DATE NOT NULL,
     level TINYINT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, predicted SMALLINT NOT NULL,
     n BIGINT NOT NULL, n_labelled BIGINT NOT NULL, n_correct BIGINT NOT NULL,
-    n_confidence BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_labelled_confidence BIGINT NOT NULL,
-    n_entropy BIGINT NOT NULL, sum_entropy BIGINT NOT NULL
+    n_without_confidence BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_labelled_confidence BIGINT NOT NULL,
+    n_without_entropy BIGINT NOT NULL, sum_entropy BIGINT NOT NULL
 );
 
 -- By cell and day without the class: what changes from day to day, by finer cells.
@@ -101,7 +100,7 @@ CREATE TABLE day_rollup (
     model INTEGER NOT NULL, version INTEGER NOT NULL, period TINYINT NOT NULL, start DATE NOT NULL,
     level TINYINT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL,
     n BIGINT NOT NULL, n_labelled BIGINT NOT NULL, n_correct BIGINT NOT NULL,
-    n_confidence BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_labelled_confidence BIGINT NOT NULL
+    n_without_confidence BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_labelled_confidence BIGINT NOT NULL
 );
 
 -- By cell too, with what accuracy, confusion and calibration are made of: a box on the map.
@@ -110,7 +109,7 @@ CREATE TABLE outcome_rollup (
     level TINYINT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL,
     predicted SMALLINT NOT NULL, label SMALLINT, confidence_bin TINYINT,   -- 20 equal bins; NULL: no confidence
     n BIGINT NOT NULL, sum_confidence BIGINT NOT NULL, sum_confidence2 BIGINT NOT NULL,
-    n_entropy BIGINT NOT NULL, sum_entropy BIGINT NOT NULL
+    n_without_entropy BIGINT NOT NULL, sum_entropy BIGINT NOT NULL
 );
 
 -- The same by region: every figure that a run gives.

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from storage import queries, rollups
+from storage import grid, queries, rollups
 from storage.batches import batches, rejected_rows
 from storage.catalog import class_names, register_model
 from storage.database import Database
@@ -173,7 +173,9 @@ class Sequences(RuleBasedStateMachine):
         sums = list(rollups.CELL_SUMS)
         for level in (0, 4, 7, 9, 12, 30):
             found = queries.cells(self.database, Filter(MODEL.name), level)
-            x, y = (expected[axis].map(lambda place, width=1 << 30 - level: place // width) for axis in ("x", "y"))
+            x, y = (
+                expected[axis].map(lambda place, width=1 << grid.DEPTH - level: place // width) for axis in ("x", "y")
+            )
             cells = expected.assign(x=x, y=y)
             assert_alike(stored(found, ["x", "y"], sums), grouped(cells, ["x", "y"], sums))
 
