@@ -28,7 +28,7 @@ COARSEST = 2  # halvings of the model's extent at the coarsest level by cell
 LEAST_ROWS = {
     "cell": {Period.ALL: 24, Period.MONTH: 48, Period.WEEK: 48, Period.DAY: 48},
     "day": {Period.DAY: 8},
-    "outcome": {Period.ALL: 600, Period.MONTH: 1200, Period.WEEK: 1200, Period.DAY: 9600},
+    "outcome": {Period.ALL: 600, Period.MONTH: 1200, Period.WEEK: 1200, Period.DAY: 1000},
     "region": {Period.ALL: 600, Period.MONTH: 600, Period.WEEK: 600, Period.DAY: 1200},
 }
 LEAST_PERIODS = 4
