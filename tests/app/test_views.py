@@ -6,16 +6,16 @@ import pandas as pd
 import pytest
 
 from app.filters import bounds
-from app.selection import Selection
 from app.views.basemap import borders, land
 from app.views.calibration import calibration_curve
 from app.views.confidence import confidence_histogram, snapped
 from app.views.errors import error_heatmap
 from app.views.figures import selection_figures
-from app.views.layers import LAYERS, fitting_level, layer_image, legend, points_of, raster
+from app.views.layers import LAYERS, fitting_level, layer_image, legend, points_of
 from app.views.timeline import timeline
 from monitoring.tally import Tally, tally
 from storage import grid
+from tests.app.rasters import raster
 
 CLASSES = ["wheat", "cotton", "rice"]
 EUROPE = (-1e6, 4e6, 4e6, 8e6)
@@ -137,10 +137,10 @@ def test_land_and_borders_are_there_and_near_the_view_only() -> None:
 
 def test_what_is_in_sight_counts_unless_it_is_everything() -> None:
     extent = (0.0, 0.0, 10.0, 10.0)
-    assert bounds(Selection(), extent) is None
-    assert bounds(Selection(view=(-1.0, -1.0, 11.0, 11.0)), extent) is None
-    assert bounds(Selection(view=(0.0, 0.0, 5.0, 5.0)), extent) == (0.0, 0.0, 5.0, 5.0)
-    assert bounds(Selection(view=(0.0, 0.0, 5.0, 5.0), box=(1.0, 1.0, 2.0, 2.0)), extent) == (1.0, 1.0, 2.0, 2.0)
+    assert bounds(None, None, extent) is None
+    assert bounds(None, (-1.0, -1.0, 11.0, 11.0), extent) is None
+    assert bounds(None, (0.0, 0.0, 5.0, 5.0), extent) == (0.0, 0.0, 5.0, 5.0)
+    assert bounds((1.0, 1.0, 2.0, 2.0), (0.0, 0.0, 5.0, 5.0), extent) == (1.0, 1.0, 2.0, 2.0)
 
 
 def test_a_tally_of_nothing_is_nothing() -> None:

@@ -12,10 +12,11 @@ from bokeh.models import FactorRange, LinearColorMapper
 from bokeh.plotting import figure
 
 from app.pages import explore_charts, explore_map
-from app.views.layers import LAYERS, Layer, raster
+from app.views.layers import LAYERS, Layer
 from app.views.live import Live
 from app.views.outlines import in_metres
 from monitoring.tally import Tally, tally
+from tests.app.rasters import raster
 from tests.app.views.test_layers import CLASSES, cells, class_cells, wide
 
 NAMES = ["wheat", "cotton", "rice", "fallow"]
