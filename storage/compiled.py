@@ -43,7 +43,7 @@ def add_cells(
     x: Array, y: Array, time: Array, predicted: Array, label: Column, confidence: Column, entropy: Column,
     box: Box, span: Span, shift: int, left: int, top: int, columns: int, sums: Integers, classes: Integers,
 ) -> None:  # fmt: skip
-    """Add rows to `sums` [rows from the north, columns, 8: `storage.rollups.CELL_SUMS`] by the cells they lie in.
+    """Add rows to `sums` [rows from the north, columns, 7: `storage.looks.DRAWN_SUMS`] by the cells they lie in.
 
     `classes` [rows, columns, K] counts them by predicted class, or is empty.
     """
@@ -52,7 +52,7 @@ def add_cells(
     entropies, measured = entropy
     west, north, east, south = box
     timed, some_labelled, some_confident, some_measured = time.size, labelled.size, confident.size, measured.size
-    kinds = classes.size // (sums.size // 8)
+    kinds = classes.size // (sums.size // 7)
     for row in range(x.size):
         px, py = x[row], y[row]
         if px < west or px > east or py < north or py > south:
@@ -60,7 +60,7 @@ def add_cells(
         if timed and (time[row] < span[0] or time[row] >= span[1]):
             continue
         cell = ((py >> shift) - top) * columns + (px >> shift) - left
-        at = cell * 8
+        at = cell * 7
         known = np.int64(1)
         if some_labelled:
             known = _bit(labelled, row)
@@ -71,10 +71,9 @@ def add_cells(
             millionths = _millionths(confidences[row])
             sums[at + 3] += 1
             sums[at + 4] += millionths
-            sums[at + 5] += millionths * known
         if not some_measured or _bit(measured, row):
-            sums[at + 6] += 1
-            sums[at + 7] += _millionths(np.float64(entropies[row]))
+            sums[at + 5] += 1
+            sums[at + 6] += _millionths(np.float64(entropies[row]))
         if kinds:
             classes[cell * kinds + predicted[row]] += 1
 
@@ -149,9 +148,9 @@ def add_summed(
     shift: int, left: int, top: int, columns: int, sums: Integers, classes: Integers,
 ) -> None:  # fmt: skip
     """Add one sum of the rows of a roll-up by cell at its `place` in `sums`; with the first, n, `classes` too."""
-    kinds = classes.size // (sums.size // 8) if place == 0 else 0
+    kinds = classes.size // (sums.size // 7) if place == 0 else 0
     for row in range(x.size):
         cell = ((y[row] >> shift) - top) * columns + (x[row] >> shift) - left
-        sums[cell * 8 + place] += values[row]
+        sums[cell * 7 + place] += values[row]
         if kinds:
             classes[cell * kinds + predicted[row]] += values[row]

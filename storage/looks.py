@@ -30,6 +30,7 @@ TYPES = {
     "x": pa.int32(), "y": pa.int32(), "predicted": pa.int16(), "label": pa.int16(), "confidence": pa.float64(),
     "entropy": pa.float32(), "predicted_at": pa.timestamp("ms"),
 }  # fmt: skip
+DRAWN_SUMS = tuple(name for name in CELL_SUMS if name != "sum_labelled_confidence")  # what a map says of a cell
 NO_BITS = np.frombuffer(b"", np.uint8)  # read-only, as all that is read: loops are compiled for one or the other
 
 Values = npt.NDArray[np.float64]
@@ -41,8 +42,8 @@ class Raster:
     """Cells side by side: every array [..., rows from the north, columns], zero where there is no prediction.
 
     `left` and `top` are the cell indices of the north-west corner, multiples of 8, as are the numbers of rows and
-    columns. `sums` are those of `storage.queries.cells`. `classes` [K, rows, columns] counts each predicted class by
-    code, or is None.
+    columns. `sums` are the `DRAWN_SUMS`, as in `storage.queries.cells`. `classes` [K, rows, columns] counts each
+    predicted class by code, or is None.
     """
 
     level: int
@@ -97,20 +98,21 @@ class Cells:
         columns, rows = (
             -(-(last + 1 - first) // MULTIPLE) * MULTIPLE for first, last in ((self.left, x1), (self.top, y1))
         )
-        self.sums = np.zeros((rows, columns, len(CELL_SUMS)), np.int64)
+        self.sums = np.zeros((rows, columns, len(DRAWN_SUMS)), np.int64)
+        self.groups = ("x", "y", "predicted") if asked.by_class else ("x", "y")
         self.classes = np.zeros((rows, columns, classes if asked.by_class else 0), np.int64)
 
     def of_rollup(self, part: Part, where: str) -> str:
         rollup = ROLLUPS[part.rollup or ""]
         if rollup.name == "cell":
-            return f"SELECT x, y, predicted, {', '.join(CELL_SUMS)} FROM {rollup.table} WHERE {where}"
+            return f"SELECT {', '.join((*self.groups, *DRAWN_SUMS))} FROM {rollup.table} WHERE {where}"
         return (
-            f"SELECT x, y, predicted, {_totals(rollup.sums, CELL_SUMS)} FROM {rollup.table} WHERE {where} GROUP BY ALL"
+            f"SELECT x, y, predicted, {_totals(rollup.sums, DRAWN_SUMS)} FROM {rollup.table} WHERE {where} GROUP BY ALL"
         )
 
     def add_rollup(self, part: Part, batch: pa.RecordBatch) -> None:
-        x, y, predicted = (batch[name].to_numpy() for name in ("x", "y", "predicted"))
-        for place, name in enumerate(CELL_SUMS):
+        x, y, predicted = (_column(batch, name)[0] for name in ("x", "y", "predicted"))
+        for place, name in enumerate(DRAWN_SUMS):
             compiled.add_summed(
                 x, y, predicted, batch[name].to_numpy(), place, part.level - self.level, self.left, self.top,
                 self.sums.shape[1], self.sums.reshape(-1), self.classes.reshape(-1),
@@ -125,7 +127,7 @@ class Cells:
 
     @property
     def found(self) -> Raster:
-        sums = {name: self.sums[..., place].astype(float) for place, name in enumerate(CELL_SUMS)}
+        sums = {name: self.sums[..., place].astype(float) for place, name in enumerate(DRAWN_SUMS)}
         for name in sums:
             if name.startswith("sum_"):
                 sums[name] /= MILLION
@@ -359,7 +361,7 @@ def warm_up() -> None:
     cells = Cells(there, CellsOf(Filter(""), 0), 1)
     for target in (cells, Outcomes(Filter(""), 1), Days(there, Filter(""))):
         target.add_rows(batch, (0, 0, 0, 0), (0, 0))
-    summed = {name: TYPES[name] for name in ("x", "y", "predicted")} | dict.fromkeys(CELL_SUMS, pa.int64())
+    summed = {name: TYPES[name] for name in ("x", "y", "predicted")} | dict.fromkeys(DRAWN_SUMS, pa.int64())
     cells.add_rollup(Part(Piece(Period.ALL, EPOCH, EPOCH), "cell", 0), _nothing(summed))
 
 

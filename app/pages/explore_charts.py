@@ -47,8 +47,6 @@ class Charts:
         selection, dark = self.context.selection, self.context.theme.dark
         _, found = await self.looks.now()
         rest, spread_rest = found.whole - found.selected, found.whole - found.spread
-        self.words.object = words(selection, found)
-        self.figures.object = selection_figures(found.selected, rest)
         sums: dict[str, tuple[Any, ...]] = {
             "calibration": (found.selected, rest),
             "confidence": (found.spread, spread_rest, selection.confidence),
@@ -58,8 +56,10 @@ class Charts:
         if self.model != selection.model:
             self.model = selection.model
             self.draw(sums)
-            return
-        with pn.io.unlocked():
+            sums = {}
+        with pn.io.unlocked():  # all in one message to the browser
+            self.words.object = words(selection, found)
+            self.figures.object = selection_figures(found.selected, rest)
             for name, each in sums.items():
                 self.parts[name].show(*each)
 

@@ -101,15 +101,15 @@ class Map:
             sums["outlines"] = (ground.boundaries, chosen, view, pixel)
         seen = bool((found.cells.sums["n"] > 0).any())
         words = legend(layer, ground.classes, dark, shown=seen, single=rows is not None)
-        if words != self.legend.object:
-            self.legend.object = words
         if self.parts:
-            with pn.io.unlocked():
+            with pn.io.unlocked():  # all in one message to the browser
+                self.legend.object = words
                 for name, each in sums.items():
                     self.parts[name].show(*each)
                 if not self.newer.is_set():
                     self.move_to(view)
         else:
+            self.legend.object = words
             self.draw(sums, view)
         self.view = view
 

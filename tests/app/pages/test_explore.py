@@ -162,7 +162,7 @@ def test_a_box_is_drawn_and_given_up(context: Context, database: Database) -> No
         rendered(map_)
         context.selection.box = (7.2e6, 4.7e6, 7.3e6, 4.8e6)
         await map_.refresh()
-        assert renderer(map_, BOX)["right"] - renderer(map_, BOX)["left"] > 0
+        assert renderer(map_, BOX)["right"][0] - renderer(map_, BOX)["left"][0] > 0
         context.selection.box = None
         await map_.refresh()
         assert len(renderer(map_, BOX)["left"]) == 0
