@@ -84,8 +84,13 @@ LAYERS = {
 
 
 def fitting_level(view: Box, pixels: int) -> int:
-    """The level whose cells are 3 to 6 screen pixels wide when `view` is `pixels` wide."""
-    finest = np.log2(grid.WORLD / (view[2] - view[0]) * pixels / 3)
+    """The level whose cells are 3 to 6 screen pixels wide when `view` is `pixels` wide.
+
+    An address may ask for a view that no screen has the shape of: its cells are as many as those of one four times as
+    high as it is wide.
+    """
+    width = max(view[2] - view[0], (view[3] - view[1]) / 4)
+    finest = np.log2(grid.WORLD / width * pixels / 3)
     return int(np.clip(np.floor(finest), 0, grid.DEPTH))
 
 

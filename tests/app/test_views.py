@@ -148,3 +148,8 @@ def test_what_is_in_sight_counts_unless_it_is_everything() -> None:
 def test_a_tally_of_nothing_is_nothing() -> None:
     assert isinstance(tally(NONE, 3), Tally)
     assert tally(NONE, 3).n == 0
+
+
+def test_a_view_of_no_screens_shape_has_no_more_cells_than_one_four_times_as_high_as_wide() -> None:
+    level = fitting_level((0, 0, 1, 4e6), 900)
+    assert 4e6 / grid.cell_size(level) <= 1200

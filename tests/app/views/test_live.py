@@ -179,6 +179,19 @@ def test_a_chart_opened_again_shows_the_latest() -> None:
     same(columns(picture(live))[3]["accuracy"], content(sums(3), sums(4)).glyphs[3]["accuracy"])
 
 
+def test_what_did_not_change_is_not_written_again() -> None:
+    draw, content = explore_charts.PARTS["calibration"]
+    live = Live(draw, content, sums(1), sums(2))
+    shown = picture(live)
+    live.show(sums(3), sums(4))
+    before = [each.data_source.data for each in shown.renderers]
+    live.show(sums(3), sums(4))
+    assert all(each.data_source.data is data for each, data in zip(shown.renderers, before, strict=True))
+    live.show(sums(3), sums(5))
+    same = [each.data_source.data is data for each, data in zip(shown.renderers, before, strict=True)]
+    assert same == [True, False, True, True, True]  # the rest is one curve
+
+
 def test_the_colour_of_texts_on_the_errors_is_their_own() -> None:
     draw, content = explore_charts.PARTS["errors"]
     live = Live(draw, content, sums(5, 0), NAMES, False)
