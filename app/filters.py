@@ -25,13 +25,11 @@ def kept(selection: Selection) -> Filter:
     )
 
 
-def bounds(selection: Selection, extent: Box) -> Box | None:
+def bounds(box: Box | None, view: Box | None, extent: Box) -> Box | None:
     """Where the selected predictions lie: in the box, else in sight; None where that is everywhere."""
-    if selection.box is not None:
-        return selection.box
-    if selection.view is not None and not contains(selection.view, extent):
-        return selection.view
-    return None
+    if box is not None:
+        return box
+    return None if view is None or contains(view, extent) else view
 
 
 def contains(outer: Box, inner: Box) -> bool:

@@ -19,8 +19,9 @@ from world import CLASSES, COLUMNS, DAYS, HEIGHT, ROWS, SOUTH, START, WEST, WIDT
 
 from app.context import Context, Theme
 from app.pages.explore_charts import Charts
-from app.pages.explore_ground import Ground, Grounds
-from app.pages.explore_map import PIXELS, Map
+from app.pages.explore_ground import Ground
+from app.pages.explore_looks import PIXELS, Looks, Picture
+from app.pages.explore_map import Map
 from app.selection import LAYERS as LAYER_NAMES
 from app.selection import Box, Selection
 from app.workspace import Workspace
@@ -61,11 +62,11 @@ class TimedMap(Map):
         self.drawn: list[tuple[float, float]] = []
         self.single = False
 
-    def show(self, *what: Any) -> None:
+    def show(self, found: Picture) -> None:
         started = time.perf_counter()
-        super().show(*what)
+        super().show(found)
         self.drawn.append((started, time.perf_counter()))
-        self.single = what[-1] is not None
+        self.single = found.rows is not None
 
 
 class Explorer:
@@ -73,9 +74,9 @@ class Explorer:
 
     def __init__(self, database: Database) -> None:
         context = Context(Workspace(Configuration(), database), Selection(model="crops"), Theme())
-        grounds = Grounds(database)
+        looks = Looks(context)
         self.selection = context.selection
-        self.map, self.charts = TimedMap(context, grounds), Charts(context, grounds)
+        self.map, self.charts = TimedMap(context, looks), Charts(context, looks)
         self.document: Document | None = None
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()

@@ -11,7 +11,7 @@ from dashboard import Event
 
 from app.filters import bounds, grown, kept
 from app.pages.explore_ground import Ground
-from app.pages.explore_map import PIXELS
+from app.pages.explore_looks import PIXELS
 from app.views.layers import fitting_level
 from storage import grid, queries, sources
 from storage.catalog import class_names, stored_model
@@ -85,7 +85,10 @@ def asked(ground: Ground, event: Event) -> tuple[Filter, int, Filter]:
     selection = event.selection()
     view = selection.view or ground.look(selection.region)
     filter_ = kept(selection)
-    seen, wanted = replace(filter_, bounds=grown(view, 0.12)), replace(filter_, bounds=bounds(selection, ground.extent))
+    seen, wanted = (
+        replace(filter_, bounds=grown(view, 0.12)),
+        replace(filter_, bounds=bounds(selection.box, selection.view, ground.extent)),
+    )
     return seen, fitting_level(view, PIXELS), wanted
 
 

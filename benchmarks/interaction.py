@@ -25,12 +25,13 @@ from world import World
 
 from app.filters import grown
 from app.pages.explore_ground import Ground
-from app.pages.explore_map import PIXELS
+from app.pages.explore_looks import PIXELS
 from app.selection import Box
-from app.views.layers import fitting_level, raster
+from app.views.layers import fitting_level
 from app.warmup import warm_up
 from storage.database import Database
-from storage.queries import Filter, cells
+from storage.looks import CellsOf, look
+from storage.queries import Filter
 
 COLUMNS = ("x", "y", "correct", "confidence", "entropy")  # what datashader is given, as FLOAT
 METRES = 20037508.342789244
@@ -112,8 +113,7 @@ def exactness(
 def cells_and_raster(database: Database, view: Box) -> float:
     """Seconds for what datashader does: the sums of a view as images, without layer, charts and lines."""
     started = time.perf_counter()
-    wanted = Filter("crops", bounds=grown(view, 0.12))
-    raster(cells(database, wanted, fitting_level(view, PIXELS)), fitting_level(view, PIXELS))
+    look(database, "crops", cells=CellsOf(Filter("crops", bounds=grown(view, 0.12)), fitting_level(view, PIXELS)))
     return time.perf_counter() - started
 
 

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from importlib.resources import files
 from types import TracebackType
@@ -26,6 +26,28 @@ Work = Callable[[duckdb.DuckDBPyConnection], Any]
 CLOSED = "The database is closed."
 MEMORY_TO_READ = "1GB"
 IDLE = 16  # cursors kept for the next reader
+
+
+class Stop:
+    """Lets another thread end what one reads within `Database.reading`, which then raises duckdb.InterruptException."""
+
+    def __init__(self) -> None:
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._held = threading.Lock()
+
+    def ask(self) -> None:
+        with self._held:
+            if self._cursor is not None:
+                self._cursor.interrupt()
+
+    @contextmanager
+    def at(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        self._cursor = cursor
+        try:
+            yield
+        finally:
+            with self._held:
+                self._cursor = None
 
 
 class Database:
@@ -156,15 +178,15 @@ class Database:
             cursor.close()
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self, stop: Stop | None = None) -> Iterator[None]:
         """Everything that this thread reads within is of one moment, whatever is written meanwhile.
 
-        On a lake it is quicker too: what there is at that moment is looked up once.
+        On a lake it is quicker too: what there is at that moment is looked up once. `stop` ends it early.
         """
         if getattr(self._reading, "cursor", None) is not None:
             yield
             return
-        with self.cursor() as cursor:
+        with self.cursor() as cursor, nullcontext() if stop is None else stop.at(cursor):
             memory = self._memory  # before the moment of the transaction, lest what is old then be kept as new
             cursor.begin()
             try:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from storage import feature_bins as bins_of
@@ -23,6 +24,7 @@ from storage.validation import literal
 __all__ = ["Bins", "Filter"]
 
 QUICK_ROWS = 500_000  # so many rows are read in about 30 ms
+SHARES = 7  # halvings of the extent, to cells whose shares of all predictions are remembered
 
 
 @at_one_moment
@@ -112,12 +114,30 @@ def quick_level(database: Database, filter_: Filter, level: int) -> int:
 
 
 def _share_in_sight(database: Database, there: Stored, filter_: Filter) -> float:
-    """About which share of a model's predictions lies in the box of `filter_`, from the finest cells of all time."""
+    """About which share of a model's predictions lies in the box of `filter_`, from coarse cells of all time."""
     levels = there.kept.get(("cell", Period.ALL))
     if filter_.bounds is None or there.spread is None or levels is None:
         return 1.0
-    question = _of_cells(Filter(filter_.model, bounds=filter_.bounds), levels[-1])
-    return _count(database, there, question) / there.spread.rows
+    level = min(levels[-1], there.spread.whole + SHARES)
+    left, top, shares = database.remembered(("shares", filter_.model), lambda: _shares(database, filter_.model, level))
+    rows, columns = (size - 1 for size in shares.shape)
+    x0, y0, x1, y1 = (edge >> (grid.DEPTH - level) for edge in grid.from_metres(filter_.bounds))
+    first, last = np.clip((x0 - left, x1 + 1 - left), 0, columns)
+    upper, lower = np.clip((y0 - top, y1 + 1 - top), 0, rows)
+    return float(shares[lower, last] - shares[upper, last] - shares[lower, first] + shares[upper, first])
+
+
+def _shares(database: Database, model: str, level: int) -> tuple[int, int, npt.NDArray[np.float64]]:
+    """The first column and row of cells at `level`; and which share of the predictions lies north-west of each corner.
+
+    [rows + 1, columns + 1], so that any box is a sum of four (Crow 1984, summed-area tables).
+    """
+    found = _sums(database, _of_cells(Filter(model), level), ("x", "y"), ("n",))
+    x, y = (found[axis].to_numpy(np.int64) for axis in ("x", "y"))
+    left, top = int(x.min()), int(y.min())
+    shares = np.zeros((int(y.max()) - top + 2, int(x.max()) - left + 2))
+    shares[y - top + 1, x - left + 1] = found["n"] / found["n"].sum()
+    return left, top, shares.cumsum(axis=0).cumsum(axis=1)
 
 
 def _of_cells(filter_: Filter, level: int) -> Question:

@@ -6,7 +6,7 @@ from app.context import Context, follow
 from app.filters import KEPT
 from app.pages.explore_charts import Charts
 from app.pages.explore_controls import controls
-from app.pages.explore_ground import Grounds
+from app.pages.explore_looks import Looks
 from app.pages.explore_map import Map
 from app.states import error_card, markup
 
@@ -19,8 +19,8 @@ TITLES = {
 
 
 def page(context: Context) -> pn.viewable.Viewable:
-    grounds = Grounds(context.database)
-    map_, charts = Map(context, grounds), Charts(context, grounds)
+    looks = Looks(context)
+    map_, charts = Map(context, looks), Charts(context, looks)
     troubles = {name: pn.Column(sizing_mode="stretch_width", margin=0) for name in ("map", "charts")}
 
     def chart(name: str) -> pn.Column:

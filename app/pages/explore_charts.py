@@ -1,18 +1,15 @@
 """The charts of the page Explore: figures, calibration, confidence, errors, and the timeline."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
 import holoviews as hv
-import pandas as pd
 import panel as pn
 
-from app.context import Context, fetch
-from app.filters import bounds, kept, whole
+from app.context import Context
 from app.numbers import count, number
-from app.pages.explore_ground import Ground, Grounds, Stamp
+from app.pages.explore_looks import Looks, Sums
 from app.selection import Selection
 from app.states import markup
 from app.views.calibration import calibration_content, calibration_curve
@@ -22,11 +19,6 @@ from app.views.figures import selection_figures
 from app.views.live import Content, Live
 from app.views.timeline import timeline, timeline_content
 from app.wiring import brush_confidence, brush_days
-from monitoring.tally import Tally, tally
-from storage.database import Database
-from storage.queries import Filter, outcomes, outcomes_by_day
-
-MOST_WHOLES = 12  # windows of time, one after the other, whose sums are kept
 
 # How each chart is drawn, and what columns its glyphs have.
 PARTS: dict[str, tuple[Callable[..., hv.Overlay], Callable[..., Content]]] = {
@@ -40,8 +32,8 @@ PARTS: dict[str, tuple[Callable[..., hv.Overlay], Callable[..., Content]]] = {
 class Charts:
     """Everything beside and below the map; `refresh` brings it to what the Selection says."""
 
-    def __init__(self, context: Context, grounds: Grounds) -> None:
-        self.context, self.grounds = context, grounds
+    def __init__(self, context: Context, looks: Looks) -> None:
+        self.context, self.looks = context, looks
         self.words = markup("", margin=(4, 10, 0, 10))
         self.figures = markup("", margin=(2, 10, 4, 10))
         # Each has axes of its own: Panel would link those of dimensions with the same name.
@@ -50,14 +42,11 @@ class Charts:
         }
         self.model: str | None = None
         self.parts: dict[str, Live] = {}
-        self.wholes: dict[tuple[Filter, Stamp], Tally] = {}
 
     async def refresh(self) -> None:
         selection, dark = self.context.selection, self.context.theme.dark
-        found = await fetch(self.read)
+        _, found = await self.looks.now()
         rest, spread_rest = found.whole - found.selected, found.whole - found.spread
-        self.words.object = words(selection, found)
-        self.figures.object = selection_figures(found.selected, rest)
         sums: dict[str, tuple[Any, ...]] = {
             "calibration": (found.selected, rest),
             "confidence": (found.spread, spread_rest, selection.confidence),
@@ -67,8 +56,10 @@ class Charts:
         if self.model != selection.model:
             self.model = selection.model
             self.draw(sums)
-            return
-        with pn.io.unlocked():
+            sums = {}
+        with pn.io.unlocked():  # all in one message to the browser
+            self.words.object = words(selection, found)
+            self.figures.object = selection_figures(found.selected, rest)
             for name, each in sums.items():
                 self.parts[name].show(*each)
 
@@ -79,43 +70,6 @@ class Charts:
         shown["timeline"] = brush_days(self.context.selection, shown["timeline"])
         for name, dynamic in shown.items():
             self.panes[name].object = dynamic
-
-    def read(self) -> "Sums":
-        """What the charts are drawn from. The whole is read again only where it may be another."""
-        selection, database = self.context.selection, self.context.database
-        ground = self.grounds.of(selection.model)
-        asked = (whole(selection), ground.stamp)
-        if asked not in self.wholes:
-            if len(self.wholes) == MOST_WHOLES:
-                del self.wholes[next(iter(self.wholes))]
-            self.wholes[asked] = tally(outcomes(database, asked[0]), len(ground.classes))
-        return read_sums(database, selection, ground, self.wholes[asked])
-
-
-@dataclass(frozen=True)
-class Sums:
-    """What the charts are drawn from. `spread`: as `selected`, at any confidence."""
-
-    ground: Ground
-    whole: Tally
-    selected: Tally
-    spread: Tally
-    days: pd.DataFrame
-
-
-def read_sums(database: Database, selection: Selection, ground: Ground, everything: Tally) -> Sums:
-    """The sums of what is selected, beside those of `everything` within the same window."""
-    wanted = replace(kept(selection), bounds=bounds(selection, ground.extent))
-
-    def sums(filter_: Filter) -> Tally:
-        if filter_ == whole(selection):
-            return everything
-        return tally(outcomes(database, filter_), len(ground.classes))
-
-    selected = sums(wanted)
-    spread = selected if wanted.confidence is None else sums(replace(wanted, confidence=None))
-    days = outcomes_by_day(database, replace(wanted, start=None, end=None))
-    return Sums(ground, everything, selected, spread, days)
 
 
 def words(selection: Selection, found: Sums) -> str:

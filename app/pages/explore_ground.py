@@ -58,7 +58,7 @@ class Grounds:
 
     def of(self, model: str) -> Ground:
         """The ground of `model`, which has at least one prediction; read again after something was ingested."""
-        stamp = newest(self.database, model)
+        stamp = self.database.remembered(("newest", model), lambda: newest(self.database, model))
         with self._reading:
             known = self._known
             if known is None or (known.model, known.stamp) != (model, stamp):

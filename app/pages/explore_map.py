@@ -2,47 +2,38 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
 from typing import Any
 
 import holoviews as hv
 import numpy as np
-import pandas as pd
 import panel as pn
 from bokeh.models import CustomJS
 
-from app.context import Context, fetch
-from app.filters import KEPT, contains, grown, kept
-from app.pages.explore_ground import Ground, Grounds
+from app.context import Context
+from app.filters import KEPT, contains, grown
+from app.pages.explore_ground import Ground
+from app.pages.explore_looks import PIXELS, Looks, Picture
 from app.selection import Box
 from app.states import markup
 from app.views.basemap import borders, borders_content, land, land_content
 from app.views.layers import (
-    LAYERS,
     SUMS,
-    Layer,
-    Raster,
-    fitting_level,
     layer_content,
     layer_image,
     legend,
-    legible,
     points_content,
     points_of,
-    raster,
-)  # fmt: skip
+)
 from app.views.live import EDGES_OF_BARS, Content, Live
 from app.views.outlines import outlines, outlines_content
 from app.views.style import ACCENT
 from app.wiring import follow_box, follow_view, same_view
-from storage.database import Database
 from storage.grid import snapped_metres
-from storage.queries import Filter, cells, class_cells, predictions, quick_level
+from storage.looks import Raster
 
-PIXELS = 900  # about as wide as the map is; cells are powers of two in size, so it need not be exact
 REST = 0.4  # seconds without another move after which fine cells are read
-SINGLE = 1500  # so many predictions in sight, or fewer, are drawn one by one
-NO_CELLS = pd.DataFrame({name: np.empty(0) for name in ("x", "y", "predicted", *SUMS)})
+NO_CELLS = Raster(0, 0, 0, {name: np.zeros((1, 1)) for name in SUMS}, np.zeros((1, 1, 1)))
 
 # One metre is as long to the right as it is up, whatever the shape of the plot.
 KEEP_SHAPE = """
@@ -60,8 +51,8 @@ if (w > 10 && h > 10) {
 class Map:
     """The map and its legend; `refresh` brings both to what the Selection says."""
 
-    def __init__(self, context: Context, grounds: Grounds) -> None:
-        self.context, self.grounds = context, grounds
+    def __init__(self, context: Context, looks: Looks) -> None:
+        self.context, self.looks = context, looks
         self.pane = pn.pane.HoloViews(sizing_mode="stretch_both", min_height=320, margin=0, linked_axes=False)
         self.legend = markup("", margin=(2, 10, 4, 10))
         self.ground: Ground | None = None
@@ -75,40 +66,30 @@ class Map:
 
     async def refresh(self) -> None:
         """First from cells that are had at once, then, unless something else was asked meanwhile, from fine ones."""
-        self.newer = asyncio.Event()
-        selection, database = self.context.selection, self.context.database
-        ground = await fetch(self.grounds.of, selection.model)
-        layer = LAYERS[selection.layer]
-        view = selection.view or ground.look(selection.region)
-        wanted = replace(kept(selection), bounds=grown(view, 0.12))
-        level = fitting_level(view, PIXELS)
-        quick = await fetch(quick_level, database, wanted, level)
-        for each in sorted({quick, level}):
-            newer = asyncio.create_task(self.newer.wait())
-            if each > quick:  # not for somebody who goes on panning
-                await asyncio.wait({newer}, timeout=REST)
-                if self.newer.is_set():
-                    return
-            reading = asyncio.create_task(fetch(read_cells, database, wanted, layer, each, len(ground.classes)))
-            if each > quick:
-                await asyncio.wait({reading, newer}, return_when=asyncio.FIRST_COMPLETED)
-                if self.newer.is_set():
-                    reading.add_done_callback(_forget)
-                    return
-            newer.cancel()
-            cells, rows = await reading
-            self.show(ground, layer, view, cells, rows)
+        self.newer = newer = asyncio.Event()
+        found, _ = await self.looks.now()
+        self.show(found)
+        if found.asked.level < found.fitting:
+            with suppress(TimeoutError):  # not for somebody who goes on panning
+                await asyncio.wait_for(newer.wait(), REST)
+                return
+            finer = await self.looks.finer(found, newer)
+            if finer is not None:
+                self.show(finer)
 
-    def show(self, ground: Ground, layer: Layer, view: Box, cells: Raster, rows: pd.DataFrame | None) -> None:
-        """Draw `cells`, or single predictions where there are `rows`, in `view`."""
-        selection, dark, pixel = self.context.selection, self.context.theme.dark, (view[2] - view[0]) / PIXELS
+    def show(self, found: Picture) -> None:
+        """Draw the cells, or single predictions where there are few."""
+        selection, dark, pixel = (
+            self.context.selection,
+            self.context.theme.dark,
+            (found.view[2] - found.view[0]) / PIXELS,
+        )
+        ground, layer, view, rows = found.ground, found.layer, found.view, found.rows
         if self.ground is None or self.ground.model != ground.model:
             self.parts, self.lines = {}, None
         self.ground = ground
-        chosen, shown = (
-            ground.place(selection.region),
-            cells if rows is None else raster(NO_CELLS, 0, len(ground.classes)),
-        )
+        chosen = ground.place(selection.region)
+        shown = found.cells if rows is None else NO_CELLS
         sums: dict[str, tuple[Any, ...]] = {
             "cells": (layer, shown, ground.classes, dark),
             "points": (rows, ground.classes),
@@ -118,17 +99,17 @@ class Map:
             self.lines = (view, chosen)
             sums["land"] = sums["borders"] = (view, pixel)
             sums["outlines"] = (ground.boundaries, chosen, view, pixel)
-        seen = bool((cells.sums["n"] > 0).any())
+        seen = bool((found.cells.sums["n"] > 0).any())
         words = legend(layer, ground.classes, dark, shown=seen, single=rows is not None)
-        if words != self.legend.object:
-            self.legend.object = words
         if self.parts:
-            with pn.io.unlocked():
+            with pn.io.unlocked():  # all in one message to the browser
+                self.legend.object = words
                 for name, each in sums.items():
                     self.parts[name].show(*each)
                 if not self.newer.is_set():
                     self.move_to(view)
         else:
+            self.legend.object = words
             self.draw(sums, view)
         self.view = view
 
@@ -190,18 +171,6 @@ class Map:
         return close and contains(view, grown(look, -0.03))
 
 
-def read_cells(
-    database: Database, wanted: Filter, layer: Layer, level: int, classes: int
-) -> tuple[Raster, pd.DataFrame | None]:
-    """Cells of `level` or, where they would hold too little for `layer`, wider; and predictions where there are few."""
-    by_class = layer.key == "predicted"
-    table = (class_cells if by_class else cells)(database, wanted, level)
-    fine = raster(table, level, classes if by_class else 0)
-    if 0 < fine.sums["n"].sum() <= SINGLE:
-        return fine, predictions(database, wanted, SINGLE)
-    return legible(fine, layer), None
-
-
 def out_of_date(drawn: tuple[Box, int | None], now: tuple[Box, int | None]) -> bool:
     """Whether lines that were drawn around one view (as far as its size on each side) no longer do for another."""
     (old, old_region), (view, region) = drawn, now
@@ -224,12 +193,6 @@ def box_content(box: Box | None) -> Content:
 
 def _map_cells(*sums: Any) -> hv.Element:
     return layer_image(*sums).opts(default_tools=[], tools=["pan", "box_select", "wheel_zoom"])
-
-
-def _forget(reading: asyncio.Future[Any]) -> None:
-    """Nobody waits for `reading` any more, nor for why it failed."""
-    if not reading.cancelled():
-        reading.exception()
 
 
 # How each part is drawn, and what columns its glyphs have; the first at the back.

@@ -16,9 +16,10 @@ from app.views.live import Columns, Content, Scale
 from app.views.style import class_colours, plain_ramp, ramp
 from monitoring.accuracy import proportion, ratio
 from storage import grid
+from storage.looks import MULTIPLE, Raster
 
 SUMS = ("n", "n_labelled", "n_correct", "n_confidence", "sum_confidence", "n_entropy", "sum_entropy")
-COARSEST = 3  # halvings: a cell is at most 8 times as wide as the finest that the screen could show
+COARSEST = MULTIPLE.bit_length() - 1  # halvings: a cell is at most 8 times as wide as the finest on a screen
 
 Values = npt.NDArray[np.float64]
 Images = dict[str, Values]  # by name of a sum: one value a cell [rows from the north, columns]
@@ -83,51 +84,14 @@ LAYERS = {
 
 
 def fitting_level(view: Box, pixels: int) -> int:
-    """The level whose cells are 3 to 6 screen pixels wide when `view` is `pixels` wide."""
-    finest = np.log2(grid.WORLD / (view[2] - view[0]) * pixels / 3)
-    return int(np.clip(np.floor(finest), 0, grid.DEPTH))
+    """The level whose cells are 3 to 6 screen pixels wide when `view` is `pixels` wide.
 
-
-@dataclass(frozen=True)
-class Raster:
-    """Cells side by side: every array [..., rows from the north, columns], zero where there is no prediction.
-
-    `left` and `top` are the cell indices of the north-west corner, multiples of 2^COARSEST, so that cells of two
-    levels join without a remainder. `classes` [K, rows, columns] counts each predicted class by code, or is None.
+    An address may ask for a view that no screen has the shape of: its cells are as many as those of one four times as
+    high as it is wide.
     """
-
-    level: int
-    left: int
-    top: int
-    sums: Images
-    classes: Values | None = None
-
-    @property
-    def box(self) -> Box:
-        """Its edges in EPSG:3857 metres."""
-        rows, columns = self.sums["n"].shape
-        size, half = grid.cell_size(self.level), grid.WORLD / 2
-        west, north = self.left * size - half, half - self.top * size
-        return west, north - rows * size, west + columns * size, north
-
-
-def raster(cells: pd.DataFrame, level: int, classes: int = 0) -> Raster:
-    """What `storage.queries.cells` answered at `level` as arrays; with the number of `classes`, `class_cells`."""
-    multiple = 1 << COARSEST
-    x, y = (cells[name].to_numpy(np.int64) for name in ("x", "y"))
-    left, right, top, bottom = (int(x.min()), int(x.max()), int(y.min()), int(y.max())) if len(cells) else (0, 0, 0, 0)
-    left, top = left // multiple * multiple, top // multiple * multiple
-    columns, rows = (-(-(last + 1 - first) // multiple) * multiple for first, last in ((left, right), (top, bottom)))
-    place = (y - top) * columns + (x - left)
-
-    def scattered(values: Values, places: npt.NDArray[np.int64], *shape: int) -> Values:
-        return np.asarray(np.bincount(places, values, int(np.prod(shape))), float).reshape(shape)
-
-    sums = {name: scattered(cells[name].to_numpy(float), place, rows, columns) for name in SUMS}
-    if not classes:
-        return Raster(level, left, top, sums)
-    counts = [cells[f"n_{code}"].to_numpy(float) if len(cells) else np.empty(0) for code in range(classes)]
-    return Raster(level, left, top, sums, np.stack([scattered(count, place, rows, columns) for count in counts]))
+    width = max(view[2] - view[0], (view[3] - view[1]) / 4)
+    finest = np.log2(grid.WORLD / width * pixels / 3)
+    return int(np.clip(np.floor(finest), 0, grid.DEPTH))
 
 
 def legible(fine: Raster, layer: Layer) -> Raster:

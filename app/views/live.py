@@ -17,6 +17,7 @@ from bokeh.plotting import figure
 
 Columns = dict[str, Any]  # what a Bokeh data source holds: a sequence for each name, all of one length
 EDGES_OF_BARS = ["left", "bottom", "right", "top"]
+FEW = 64  # numbers of a column
 Floats = npt.NDArray[np.float64]
 
 
@@ -91,7 +92,9 @@ class Live:
 
     def _write(self, content: Content, place: int) -> None:
         renderer = self._renderers[place]
-        renderer.data_source.data = content.glyphs[place]
+        columns = {name: _small_as_list(column) for name, column in content.glyphs[place].items()}
+        if not _alike(dict(renderer.data_source.data), columns):
+            renderer.data_source.data = columns
         assert self._figure is not None
         for axis, edges in ((self._figure.x_range, content.x), (self._figure.y_range, content.y)):
             if edges is not None:
@@ -101,3 +104,22 @@ class Live:
             mapper = glyph.color_mapper if isinstance(glyph, Image) else glyph.fill_color.transform
             if (mapper.palette, mapper.low, mapper.high) != (scale.colours, scale.low, scale.high):
                 mapper.update(palette=scale.colours, low=scale.low, high=scale.high)
+
+
+def _small_as_list(column: Any) -> Any:
+    """A short array of numbers as a list: every array is two messages to the browser, all lists go in one."""
+    short = isinstance(column, np.ndarray) and column.size <= FEW and column.dtype.kind in "fiu"
+    return column.tolist() if short else column
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether columns, or parts of them, hold the same, of the same type."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        same = one.dtype == other.dtype and one.shape == other.shape
+        return same and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(column, other[name]) for name, column in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    both_nan = isinstance(one, float) and isinstance(other, float) and one != one and other != other
+    return both_nan or (not isinstance(one, np.ndarray) and not isinstance(other, np.ndarray) and bool(one == other))

@@ -8,7 +8,7 @@ import shapely
 
 from app.selection import Box
 from app.views import mercator
-from app.views.basemap import GREY, clipped, path_columns, to_mercator
+from app.views.basemap import GREY, Line, clipped, joined, path_columns, to_mercator
 from app.views.live import Content
 from app.views.style import ACCENT
 
@@ -37,12 +37,7 @@ def outlines_content(boundaries: npt.NDArray[np.object_], chosen: int | None, vi
     return Content(tuple(path_columns(lines) for lines in _lines(boundaries, chosen, view, pixel)))
 
 
-def _lines(
-    boundaries: npt.NDArray[np.object_], chosen: int | None, view: Box, pixel: float
-) -> list[list[npt.NDArray[np.float64]]]:
-    """[points, 2] of each line around regions, and around the chosen one."""
+def _lines(boundaries: npt.NDArray[np.object_], chosen: int | None, view: Box, pixel: float) -> list[list[Line]]:
+    """The lines around regions, and around the chosen one."""
     picked = boundaries[[chosen]] if chosen is not None else boundaries[:0]
-    return [
-        [shapely.get_coordinates(part) for part in shapely.get_parts(clipped(each, view, pixel))] if len(each) else []
-        for each in (boundaries, picked)
-    ]
+    return [joined(shapely.get_parts(clipped(each, view, pixel))) if len(each) else [] for each in (boundaries, picked)]

@@ -6,16 +6,16 @@ import pandas as pd
 import pytest
 
 from app.filters import bounds
-from app.selection import Selection
-from app.views.basemap import borders, land
+from app.views.basemap import borders, land, path_columns
 from app.views.calibration import calibration_curve
 from app.views.confidence import confidence_histogram, snapped
 from app.views.errors import error_heatmap
 from app.views.figures import selection_figures
-from app.views.layers import LAYERS, fitting_level, layer_image, legend, points_of, raster
+from app.views.layers import LAYERS, fitting_level, layer_image, legend, points_of
 from app.views.timeline import timeline
 from monitoring.tally import Tally, tally
 from storage import grid
+from tests.app.rasters import raster
 
 CLASSES = ["wheat", "cotton", "rice"]
 EUROPE = (-1e6, 4e6, 4e6, 8e6)
@@ -130,19 +130,26 @@ def test_single_predictions_are_drawn_with_and_without_label() -> None:
 def test_land_and_borders_are_there_and_near_the_view_only() -> None:
     near = land(EUROPE, 5000)
     assert len(near.data) > 10
-    assert len(borders(EUROPE, 5000).data) > 10
+    lines = borders(EUROPE, 5000)
+    assert np.isnan(path_columns(lines.data)["xs"][0]).sum() > 10  # gaps between lines
     drawn(near)
+    drawn(lines)
     assert len(land((-2e7, 1e6, -1.99e7, 1.1e6), 100).data) < 5
 
 
 def test_what_is_in_sight_counts_unless_it_is_everything() -> None:
     extent = (0.0, 0.0, 10.0, 10.0)
-    assert bounds(Selection(), extent) is None
-    assert bounds(Selection(view=(-1.0, -1.0, 11.0, 11.0)), extent) is None
-    assert bounds(Selection(view=(0.0, 0.0, 5.0, 5.0)), extent) == (0.0, 0.0, 5.0, 5.0)
-    assert bounds(Selection(view=(0.0, 0.0, 5.0, 5.0), box=(1.0, 1.0, 2.0, 2.0)), extent) == (1.0, 1.0, 2.0, 2.0)
+    assert bounds(None, None, extent) is None
+    assert bounds(None, (-1.0, -1.0, 11.0, 11.0), extent) is None
+    assert bounds(None, (0.0, 0.0, 5.0, 5.0), extent) == (0.0, 0.0, 5.0, 5.0)
+    assert bounds((1.0, 1.0, 2.0, 2.0), (0.0, 0.0, 5.0, 5.0), extent) == (1.0, 1.0, 2.0, 2.0)
 
 
 def test_a_tally_of_nothing_is_nothing() -> None:
     assert isinstance(tally(NONE, 3), Tally)
     assert tally(NONE, 3).n == 0
+
+
+def test_a_view_of_no_screens_shape_has_no_more_cells_than_one_four_times_as_high_as_wide() -> None:
+    level = fitting_level((0, 0, 1, 4e6), 900)
+    assert 4e6 / grid.cell_size(level) <= 1200

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from storage.database import Database, migrations, quote
+from storage.database import Database, Stop, migrations, quote
 from storage.errors import DatabaseInUseError, DatabaseVersionError, DriftmapError
 
 OPEN = "import sys; from storage.database import Database; Database.open(sys.argv[1])"
@@ -207,3 +207,22 @@ def test_writes_that_wait_are_finished_before_the_file_is_closed(location: str) 
 def test_any_name_can_be_quoted(name: str) -> None:
     relation = duckdb.sql(f"SELECT 1 AS {quote(name)}")
     assert relation.columns == [name]
+
+
+def test_a_reading_can_be_ended_by_another_thread_and_the_next_one_goes_on() -> None:
+    endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
+    with Database.open(":memory:") as database:
+        stop, ended = Stop(), threading.Event()
+
+        def read() -> None:
+            with pytest.raises(duckdb.InterruptException), database.reading(stop):
+                database.rows(endless)
+            ended.set()
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        while not ended.wait(0.05):
+            stop.ask()
+        reader.join()
+        stop.ask()  # nobody reads any more
+        assert database.rows("SELECT 1") == [(1,)]

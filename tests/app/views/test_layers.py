@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.views.layers import COARSEST, LAYERS, SUMS, Raster, layer_columns, legible, raster
+from app.views.layers import COARSEST, LAYERS, layer_columns, legible
 from storage import grid
+from storage.looks import Raster
+from tests.app.rasters import SUMS, raster
 
 CLASSES = 4
 LEVEL = 10

@@ -12,10 +12,11 @@ from bokeh.models import FactorRange, LinearColorMapper
 from bokeh.plotting import figure
 
 from app.pages import explore_charts, explore_map
-from app.views.layers import LAYERS, Layer, raster
+from app.views.layers import LAYERS, Layer
 from app.views.live import Live
 from app.views.outlines import in_metres
 from monitoring.tally import Tally, tally
+from tests.app.rasters import raster
 from tests.app.views.test_layers import CLASSES, cells, class_cells, wide
 
 NAMES = ["wheat", "cotton", "rice", "fallow"]
@@ -176,6 +177,19 @@ def test_a_chart_opened_again_shows_the_latest() -> None:
     picture(live)
     live.show(sums(3), sums(4))
     same(columns(picture(live))[3]["accuracy"], content(sums(3), sums(4)).glyphs[3]["accuracy"])
+
+
+def test_what_did_not_change_is_not_written_again() -> None:
+    draw, content = explore_charts.PARTS["calibration"]
+    live = Live(draw, content, sums(1), sums(2))
+    shown = picture(live)
+    live.show(sums(3), sums(4))
+    before = [each.data_source.data for each in shown.renderers]
+    live.show(sums(3), sums(4))
+    assert all(each.data_source.data is data for each, data in zip(shown.renderers, before, strict=True))
+    live.show(sums(3), sums(5))
+    same = [each.data_source.data is data for each, data in zip(shown.renderers, before, strict=True)]
+    assert same == [True, False, True, True, True]  # the rest is one curve
 
 
 def test_the_colour_of_texts_on_the_errors_is_their_own() -> None:
