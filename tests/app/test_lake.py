@@ -45,7 +45,7 @@ def configure(folder: Path, **changes: Any) -> None:
 def shared(postgres: Cluster, tmp_path: Path) -> Path:
     """A folder whose configuration names a lake."""
     folder = write_small(tmp_path)
-    configure(folder, database=postgres.new_lake(), data_path="lake")
+    configure(folder, database=postgres.ready_lake(folder / "lake"), data_path="lake")
     return folder
 
 
