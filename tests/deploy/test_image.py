@@ -36,7 +36,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 goal.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, goal)
     built = folder / "opt" / "driftmap"
-    run([folder / "source/deploy/image/build.sh", folder / "source", built], PIP_NO_COMPILE="1")
+    # Not to compile takes a false value (https://pip.pypa.io/en/stable/topics/configuration/#boolean-options).
+    run([folder / "source/deploy/image/build.sh", folder / "source", built], PIP_NO_COMPILE="0")
     return built
 
 
