@@ -99,6 +99,7 @@ def cluster() -> Iterator[Cluster]:
         port = free_port()
         settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
         settings += " -c fsync=off -c full_page_writes=off"
+        settings += " -c lock_timeout=200s"  # within DuckDB nothing else ends a wait, not pytest-timeout
         run("initdb", "-D", str(data), "-U", "driftmap", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         run("pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", settings, "start")
         try:
