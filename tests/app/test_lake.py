@@ -156,7 +156,7 @@ def test_two_monitors_at_once_run_every_window_of_every_model_once(shared: Path)
     with Workspace(configuration) as workspace:
         dead = Lease(workspace.database, "monitor crops", 4)  # of a process that died
         assert dead.take()
-        span = ("monitor", "--backfill", "2026-03-02", "2026-03-30", "--json")
+        span = ("monitor", "--backfill", "2026-03-02", "2026-03-16", "--json")
         pair = [process(shared, *span) for _ in range(2)]
         told = []
         for each in pair:
@@ -165,7 +165,7 @@ def test_two_monitors_at_once_run_every_window_of_every_model_once(shared: Path)
             told.append({run["id"] for run in json.loads(out)})
         runs = answer(shared, "runs")
         assert sorted((run["model"], run["window_start"][:10]) for run in runs) == [
-            (model, f"2026-03-{day:02}") for model in ("crops", "other") for day in (2, 9, 16, 23)
+            (model, f"2026-03-{day:02}") for model in ("crops", "other") for day in (2, 9)
         ]
         assert {run["outcome"] for run in runs} == {"done"}
         assert told[0] == told[1] == {run["id"] for run in runs}
