@@ -22,7 +22,7 @@ from monitoring.delivery import send_waiting
 from storage.errors import InvalidConfigurationError
 from storage.leases import Lease
 from tests.app.small import csv, predictions, write_small
-from tests.app.test_server import Server
+from tests.app.test_server import SECONDS, Server
 from tests.postgres import Cluster
 
 
@@ -147,6 +147,7 @@ def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_monitors_at_once_run_every_window_of_every_model_once(shared: Path) -> None:
     body = yaml.safe_load((shared / "driftmap.yaml").read_text())["models"]["crops"]
     configure(shared, models={"crops": {**body, "window": "1w"}, "other": {**body, "window": "1w"}})
@@ -160,7 +161,7 @@ def test_two_monitors_at_once_run_every_window_of_every_model_once(shared: Path)
         pair = [process(shared, *span) for _ in range(2)]
         told = []
         for each in pair:
-            out, errors = each.communicate(timeout=240)
+            out, errors = each.communicate(timeout=2 * SECONDS)
             assert each.returncode == 0, errors
             told.append({run["id"] for run in json.loads(out)})
         runs = answer(shared, "runs")
@@ -180,10 +181,10 @@ def test_servers_and_commands_use_one_lake_at_once(shared: Path) -> None:
         assert not list(shared.glob("*.owner"))
         command = process(shared, "ingest", "predictions.csv", "--model", "crops", "--json")
         token = {"Authorization": "Bearer token"}
-        apis = [httpx.Client(base_url=server.addresses["api"], headers=token) for server in servers]
+        apis = [httpx.Client(base_url=server.addresses["api"], headers=token, timeout=SECONDS) for server in servers]
         labelled = apis[0].post("/models/crops/predictions", json=predictions(25))
         assert labelled.status_code == 200, labelled.text
-        out, errors = command.communicate(timeout=120)
+        out, errors = command.communicate(timeout=SECONDS)
         assert command.returncode == 0, errors
         assert labelled.json()["accepted"] + json.loads(out)["accepted"] == 25
         assert [api.get("/models").json()[0]["predictions"] for api in apis] == [25, 25]

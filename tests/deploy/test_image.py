@@ -121,7 +121,7 @@ def test_the_container_starts_in_an_empty_folder_becomes_healthy_and_stops(
     assert '"my_model"' in run([environment / "bin/driftmap", "status", "--json"], data)
 
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=30)[0]
+    output = process.communicate(timeout=120)[0]
     assert process.returncode == 0, output
     assert "Traceback" not in output
 
