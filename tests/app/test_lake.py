@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -179,17 +180,18 @@ def test_servers_and_commands_use_one_lake_at_once(shared: Path) -> None:
     servers = [Server(shared, "--no-monitor") for _ in range(2)]
     try:
         assert not list(shared.glob("*.owner"))
-        command = process(shared, "ingest", "predictions.csv", "--model", "crops", "--json")
         token = {"Authorization": "Bearer token"}
-        apis = [httpx.Client(base_url=server.addresses["api"], headers=token, timeout=SECONDS) for server in servers]
-        labelled = apis[0].post("/models/crops/predictions", json=predictions(25))
-        assert labelled.status_code == 200, labelled.text
-        out, errors = command.communicate(timeout=SECONDS)
-        assert command.returncode == 0, errors
-        assert labelled.json()["accepted"] + json.loads(out)["accepted"] == 25
-        assert [api.get("/models").json()[0]["predictions"] for api in apis] == [25, 25]
-        for api in apis:
-            api.close()
+        with ExitStack() as stack:
+            command = stack.enter_context(process(shared, "ingest", "predictions.csv", "--model", "crops", "--json"))
+            urls = [server.addresses["api"] for server in servers]
+            clients = [httpx.Client(base_url=url, headers=token, timeout=SECONDS) for url in urls]
+            apis = [stack.enter_context(client) for client in clients]
+            labelled = apis[0].post("/models/crops/predictions", json=predictions(25))
+            assert labelled.status_code == 200, labelled.text
+            out, errors = command.communicate(timeout=SECONDS)
+            assert command.returncode == 0, errors
+            assert labelled.json()["accepted"] + json.loads(out)["accepted"] == 25
+            assert [api.get("/models").json()[0]["predictions"] for api in apis] == [25, 25]
         assert [server.stop() for server in servers] == [(0, ""), (0, "")]
     finally:
         for server in servers:
