@@ -19,7 +19,7 @@ demo: $(STAMP) ## a small world with a planted failure: built, monitored, served
 	$(BIN)/driftmap demo
 
 test: $(STAMP) ## every test, in a real browser too where there is one
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP) ## style, types, the import rule, the docs
 	$(BIN)/ruff check .

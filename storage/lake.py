@@ -122,12 +122,12 @@ def reach_object_store(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
-    """Load a DuckDB extension: as installed, from a Python package that carries it, or from the internet."""
+    """Load a DuckDB extension: from a Python package that carries it, as installed, or from the internet."""
+    if path := packaged(extension):  # first: one that is not installed, DuckDB looks for on the internet at once
+        connection.execute(f"LOAD {literal(str(path))}")
+        return
     with suppress(duckdb.Error):
         connection.execute(f"LOAD {extension}")
-        return
-    if path := packaged(extension):
-        connection.execute(f"LOAD {literal(str(path))}")
         return
     try:
         connection.execute(f"INSTALL {extension}")

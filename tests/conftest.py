@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,15 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 REQUIRED = os.environ.get("DRIFTMAP_REQUIRE_BROWSER") == "1"
+
+# Files whose browser tests look at the same server.
+WORLDS = {
+    "tests/ui/test_regions.py": "drifted",
+    "tests/ui/test_drift.py": "drifted",
+    "tests/ui/test_layouts.py": "drifted",
+    "tests/ui/test_alerts_page.py": "watched",
+    "tests/ui/test_runs_page.py": "watched",
+}
 
 NO_POSTGRES = "no PostgreSQL on this machine"
 
@@ -42,6 +52,29 @@ def postgres() -> Iterator[Cluster]:
         pytest.skip(NO_POSTGRES)
     with cluster() as running:
         yield running
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files go whole to one worker, as with --dist loadfile, and so do those that look at the same server."""
+    from xdist.scheduler import LoadFileScheduling
+
+    if config.getoption("dist") != "loadfile":
+        return None
+
+    class ByWorld(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return WORLDS.get(file, file)
+
+    return ByWorld(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The files with slow tests come first where several workers share them, lest one works on at the end alone."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("ui") or item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

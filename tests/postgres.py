@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from storage import lake
+from storage.database import Database
 
 PLACES = ["/usr/local/bin", "/usr/local/pgsql/bin", "/opt/homebrew/bin"]
 
@@ -30,6 +31,7 @@ class Cluster:
         self.folder = folder
         self.port = port
         self._made = 0
+        self._ready: str | None = None
         self._admin = duckdb.connect(":memory:")
         lake.load(self._admin, "postgres_scanner")
         self._admin.execute(f"ATTACH 'postgres:{self.parameters('postgres')}' AS admin")
@@ -39,9 +41,25 @@ class Cluster:
 
     def new_lake(self) -> str:
         """The location of a lake whose catalog is a new, empty PostgreSQL database."""
+        return self._new_database("")
+
+    def ready_lake(self, data_path: Path) -> str:
+        """The location of a lake that has its tables, and its files in `data_path`: the copy of one made once."""
+        files = self.folder / "files"
+        if self._ready is None:
+            self._ready = self.new_lake()
+            Database.open(self._ready, str(files)).close()
+        shutil.copytree(files, data_path)
+        location = self._new_database(f"TEMPLATE {database_of(self._ready)}")
+        self._admin.execute(f"ATTACH 'postgres:{self.parameters(database_of(location))}' AS copy")
+        move = f"UPDATE ducklake_metadata SET value = {lake.literal(f'{data_path}/')} WHERE key = 'data_path'"
+        self._admin.execute(f"CALL postgres_execute('copy', {lake.literal(move)}); DETACH copy")
+        return location
+
+    def _new_database(self, options: str) -> str:
         self._made += 1
         name = f"lake{self._made}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} {options}")
         return f"ducklake:postgres:{self.parameters(name)}"
 
     def execute(self, sql: str) -> None:
@@ -49,7 +67,7 @@ class Cluster:
 
     def cut(self, location: str, *, only_locks: bool = False) -> None:
         """End every connection to the catalog of a lake, or those that hold a lock of ours."""
-        database = location.partition("dbname=")[2].split()[0]
+        database = database_of(location)
         locks = "AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')" if only_locks else ""
         self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' {locks}")
 
@@ -64,6 +82,11 @@ class Cluster:
         self._admin.close()
 
 
+def database_of(location: str) -> str:
+    """The PostgreSQL database that holds the catalog of a lake."""
+    return location.partition("dbname=")[2].split()[0]
+
+
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     """A new cluster, gone at the end. PostgreSQL refuses to run as root, so there it runs as another user."""
@@ -74,8 +97,10 @@ def cluster() -> Iterator[Cluster]:
             user = other_user()
             os.chown(folder, user.pw_uid, user.pw_gid)
         port = free_port()
-        settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
-        run("initdb", "-D", str(data), "-U", "driftmap", "-A", "trust", "-E", "UTF8", "--no-sync")
+        settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
+        settings += " -c fsync=off -c full_page_writes=off"
+        settings += " -c lock_timeout=200s"  # within DuckDB nothing else ends a wait, not pytest-timeout
+        run("initdb", "-D", str(data), "-U", "driftmap", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         run("pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", settings, "start")
         try:
             server = Cluster(folder, port)

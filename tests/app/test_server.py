@@ -22,6 +22,8 @@ from tests.app.small import predictions, run_apart
 
 pytestmark = pytest.mark.slow
 
+SECONDS = 120  # on a busy machine
+
 
 class Server:
     """`driftmap serve` on free ports."""
@@ -45,7 +47,7 @@ class Server:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Exit code and what stands on stderr after a signal."""
         self.process.send_signal(number)
-        errors = self.process.communicate(timeout=60)[1]
+        errors = self.process.communicate(timeout=SECONDS)[1]
         return self.process.returncode, errors
 
 
@@ -56,7 +58,7 @@ def driftmap(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": os.getcwd()},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=SECONDS,
     )
 
 
@@ -72,9 +74,9 @@ def server(folder: Path) -> Iterator[Server]:
 def test_a_server_answers_takes_commands_and_leaves_nothing_behind(server: Server, folder: Path) -> None:
     owner = folder / "driftmap.duckdb.owner"
     assert stat.S_IMODE(owner.stat().st_mode) == 0o600
-    api = httpx.Client(base_url=server.addresses["api"], headers={"Authorization": "Bearer token"})
+    api = httpx.Client(base_url=server.addresses["api"], headers={"Authorization": "Bearer token"}, timeout=SECONDS)
     assert api.get("/health/ready").json() == {"status": "ready"}
-    assert httpx.get(server.addresses["dashboard"]).status_code == 200
+    assert httpx.get(server.addresses["dashboard"], timeout=SECONDS).status_code == 200
 
     ingested = driftmap(folder, "ingest", "predictions.csv", "--model", "crops", "--json")
     assert ingested.returncode == 0, ingested.stderr

@@ -36,7 +36,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 goal.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, goal)
     built = folder / "opt" / "driftmap"
-    run([folder / "source/deploy/image/build.sh", folder / "source", built], PIP_NO_COMPILE="1")
+    # Not to compile takes a false value (https://pip.pypa.io/en/stable/topics/configuration/#boolean-options).
+    run([folder / "source/deploy/image/build.sh", folder / "source", built], PIP_NO_COMPILE="0")
     return built
 
 
@@ -120,7 +121,7 @@ def test_the_container_starts_in_an_empty_folder_becomes_healthy_and_stops(
     assert '"my_model"' in run([environment / "bin/driftmap", "status", "--json"], data)
 
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=30)[0]
+    output = process.communicate(timeout=120)[0]
     assert process.returncode == 0, output
     assert "Traceback" not in output
 

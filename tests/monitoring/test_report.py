@@ -181,9 +181,11 @@ def test_the_page_opens_without_internet(chromium_path: str, tmp_path: Path) -> 
     page_file.write_text(result.html, encoding="utf-8")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=["--no-sandbox", "--disable-background-networking"]
+            executable_path=chromium_path,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage"],
         )
         page = browser.new_page()
+        page.set_default_timeout(120_000)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.context.set_offline(True)

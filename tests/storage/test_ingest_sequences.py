@@ -206,7 +206,7 @@ class Sequences(RuleBasedStateMachine):
 
 TestSequences = Sequences.TestCase
 TestSequences.settings = settings(
-    max_examples=12,
+    max_examples=8,
     stateful_step_count=8,
     phases=[Phase.generate],
     deadline=None,

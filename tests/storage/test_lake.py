@@ -100,7 +100,7 @@ def pair(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("pair")
     with (
         Database.open(str(folder / "driftmap.duckdb")) as file,
-        Database.open(postgres.new_lake(), str(folder / "lake")) as shared,
+        Database.open(postgres.ready_lake(folder / "lake"), str(folder / "lake")) as shared,
     ):
         fill(file, folder)
         fill(shared, folder)
@@ -148,13 +148,13 @@ def test_many_that_open_a_new_lake_at_once_make_its_tables_once(postgres: Cluste
 
 
 def test_two_that_look_first_and_then_write_do_not_both_write(postgres: Cluster, tmp_path: Path) -> None:
-    location = postgres.new_lake()
+    location = postgres.ready_lake(tmp_path / "lake")
 
     def add_one(connection: duckdb.DuckDBPyConnection) -> None:
         ((known,),) = connection.execute("SELECT count(*) FROM model_class").fetchall()
         connection.execute("INSERT INTO model_class VALUES ('crops', ?, 'wheat')", [known])
 
-    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+    with Database.open(location) as one, Database.open(location) as other:
         threads = [threading.Thread(target=database.write, args=[add_one]) for database in (one, other) * 10]
         for thread in threads:
             thread.start()
@@ -165,8 +165,8 @@ def test_two_that_look_first_and_then_write_do_not_both_write(postgres: Cluster,
 
 def test_a_write_that_another_program_overtook_is_tried_again(postgres: Cluster, tmp_path: Path) -> None:
     """Another program, as the DuckDB shell, knows nothing of the lock that our writers hold."""
-    location = postgres.new_lake()
-    with Database.open(location, str(tmp_path)) as database:
+    location = postgres.ready_lake(tmp_path / "lake")
+    with Database.open(location) as database:
         database.write(lambda connection: connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'a')"))
         tries = 0
 
@@ -184,8 +184,8 @@ def test_a_write_that_another_program_overtook_is_tried_again(postgres: Cluster,
 
 
 def test_what_is_read_together_is_of_one_moment(postgres: Cluster, tmp_path: Path) -> None:
-    location, count = postgres.new_lake(), "SELECT count(*) FROM model_class"
-    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+    location, count = postgres.ready_lake(tmp_path / "lake"), "SELECT count(*) FROM model_class"
+    with Database.open(location) as one, Database.open(location) as other:
         for known in range(3):
             with one.reading():
                 assert one.rows(count) == [(known,)]
@@ -195,8 +195,8 @@ def test_what_is_read_together_is_of_one_moment(postgres: Cluster, tmp_path: Pat
 
 
 def test_what_is_remembered_is_forgotten_when_another_process_writes(postgres: Cluster, tmp_path: Path) -> None:
-    location, reads = postgres.new_lake(), []
-    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+    location, reads = postgres.ready_lake(tmp_path / "lake"), []
+    with Database.open(location) as one, Database.open(location) as other:
 
         def remembered() -> int:
             def read() -> int:
@@ -214,7 +214,7 @@ def test_what_is_remembered_is_forgotten_when_another_process_writes(postgres: C
 
 
 def test_a_catalog_that_was_away_is_found_again(postgres: Cluster, tmp_path: Path) -> None:
-    location = postgres.new_lake()
+    location = postgres.ready_lake(tmp_path / "lake")
 
     def add(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("INSERT INTO model_class VALUES ('crops', 0, 'wheat')")
@@ -223,7 +223,7 @@ def test_a_catalog_that_was_away_is_found_again(postgres: Cluster, tmp_path: Pat
         add(connection)
         postgres.cut(location, only_locks=True)
 
-    with Database.open(location, str(tmp_path)) as database:
+    with Database.open(location) as database:
         database.write(add)
         postgres.cut(location)
         assert database.rows("SELECT count(*) FROM model_class") == [(1,)]
@@ -236,10 +236,10 @@ def test_a_catalog_that_was_away_is_found_again(postgres: Cluster, tmp_path: Pat
 
 
 def test_regions_that_another_process_replaced_count_at_once(postgres: Cluster, tmp_path: Path) -> None:
-    location = postgres.new_lake()
+    location = postgres.ready_lake(tmp_path / "lake")
     here = pa.table({"id": ["s1"], "time": ["2026-03-01"], "lon": [61.0], "lat": [41.0], "predicted": ["wheat"]})
     plain = Model(name="crops", classes=CLASSES, regions="districts")
-    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+    with Database.open(location) as one, Database.open(location) as other:
         for database, square in ((other, Square("a", 60, 40, 2)), (one, Square("b", 20, 10, 2))):
             load_regions(database, "districts", write_regions((square,), tmp_path / "regions.geojson"))
             register_model(other, plain)
@@ -253,8 +253,8 @@ def test_a_failing_write_leaves_nothing_and_gives_the_lock_back(postgres: Cluste
         connection.execute("CREATE TEMP TABLE half_done (a INTEGER)")
         raise ValueError("half-way")
 
-    location = postgres.new_lake()
-    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+    location = postgres.ready_lake(tmp_path / "lake")
+    with Database.open(location) as one, Database.open(location) as other:
         for _ in range(2):
             with pytest.raises(ValueError, match="half-way"):
                 one.write(fail)
@@ -263,7 +263,7 @@ def test_a_failing_write_leaves_nothing_and_gives_the_lock_back(postgres: Cluste
 
 
 def test_compaction_leaves_fewer_files_and_the_same_answers(postgres: Cluster, tmp_path: Path) -> None:
-    with Database.open(postgres.new_lake(), str(tmp_path / "lake")) as database:
+    with Database.open(postgres.ready_lake(tmp_path / "lake"), str(tmp_path / "lake")) as database:
         fill(database, tmp_path)
         for seed in range(4):
             ingest_table(database, MODEL, rows(300, 10 + seed), f"more {seed}")
@@ -283,11 +283,11 @@ def test_compaction_leaves_fewer_files_and_the_same_answers(postgres: Cluster, t
 
 
 def test_a_lake_of_a_newer_driftmap_is_refused(postgres: Cluster, tmp_path: Path) -> None:
-    location = postgres.new_lake()
-    with Database.open(location, str(tmp_path)) as database:
+    location = postgres.ready_lake(tmp_path / "lake")
+    with Database.open(location) as database:
         database.write(lambda connection: connection.execute("INSERT INTO schema_version VALUES (99, NULL)"))
     with pytest.raises(DatabaseVersionError, match="newer driftmap"):
-        Database.open(location, str(tmp_path))
+        Database.open(location)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_a_lake_of_a_newer_driftmap_is_refused(postgres: Cluster, tmp_path: Path
 )
 def test_a_lake_that_cannot_be_reached_is_said_in_one_line(location: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(DriftmapError, match=said) as raised:
-        Database.open(location, str(tmp_path))
+        Database.open(location)
     assert "\n" not in str(raised.value)
     assert "hunter2" not in str(raised.value)
 

@@ -1,4 +1,7 @@
-"""Writers and readers in processes of their own, on one lake at once: nothing is lost, nothing doubled."""
+"""Writers and readers in processes of their own, on one lake at once: nothing is lost, nothing doubled.
+
+They work for eight seconds; for longer with DRIFTMAP_LAKE_SECONDS=60 python -m pytest tests/storage/test_lake_many.py.
+"""
 
 import json
 import os
@@ -15,6 +18,8 @@ from storage.database import Database
 from storage.lake import compact_lake
 from tests.postgres import Cluster
 from tests.storage.lake_work import ROWS, totals
+
+SECONDS = float(os.environ.get("DRIFTMAP_LAKE_SECONDS", "8"))
 
 
 @dataclass
@@ -56,21 +61,22 @@ class Worker:
 
     def end(self) -> None:
         """Wait until it ends of its own accord."""
-        self.process.communicate(timeout=240)
+        self.process.communicate(timeout=240 + SECONDS)
         assert self.process.returncode == 0, self.said.with_suffix(".log").read_text()
 
 
-@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.timeout(300 + 4 * SECONDS)
 def test_three_writers_four_readers_and_one_that_is_killed_lose_and_double_nothing(
-    postgres: Cluster, tmp_path: Path, seconds: float
+    postgres: Cluster, tmp_path: Path
 ) -> None:
     location = postgres.new_lake()
     start = [
         *(("write", f"w{number}") for number in range(3)),
         *(("read", f"r{number}") for number in range(4)),
     ]
-    workers = [Worker.start(kind, name, location, tmp_path, seconds) for kind, name in start]
-    workers.append(Worker.start("write", "victim", location, tmp_path, 10 * seconds))
+    workers = [Worker.start(kind, name, location, tmp_path, SECONDS) for kind, name in start]
+    workers.append(Worker.start("write", "victim", location, tmp_path, 10 * SECONDS))
     *lasting, victim = workers
     readers = lasting[3:]
     try:
@@ -78,7 +84,7 @@ def test_three_writers_four_readers_and_one_that_is_killed_lose_and_double_nothi
             worker.ready()
         for worker in workers:
             worker.go()
-        time.sleep(seconds / 2)
+        time.sleep(SECONDS / 2)
         with Database.open(location) as database:
             compact_lake(database)  # in the middle of it all
         while len(victim.lines()) < 2 or not postgres.writes("victim"):

@@ -16,8 +16,8 @@ from tests.postgres import Cluster
 @pytest.fixture
 def pair(postgres: Cluster, tmp_path: Path) -> Iterator[tuple[Database, Database]]:
     """One lake, opened twice, as by two processes."""
-    location = postgres.new_lake()
-    with Database.open(location, str(tmp_path)) as one, Database.open(location, str(tmp_path)) as other:
+    location = postgres.ready_lake(tmp_path / "lake")
+    with Database.open(location) as one, Database.open(location) as other:
         yield one, other
 
 

@@ -22,7 +22,7 @@ from tests.ui.drifted import write_drifted
 from tests.ui.watched import write_watched
 from tests.ui.world import write_world
 
-SECONDS = 40
+SECONDS = 90  # on a busy machine
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,21 @@ def seen(browser: Browser, drifted: Served) -> Iterator[Visit]:
     yield visit
     context.close()
     assert visit.complaints == []
+
+
+SETTLED = """() => {
+  const figures = Bokeh.documents.flatMap(each => [...each.all_models]).filter(each => each.type === "Figure")
+  const places = figures.map(each => Bokeh.index.find_one(each)?.el.getBoundingClientRect())
+  const now = JSON.stringify(places)
+  const still = window.settling?.now === now && Bokeh.documents.every(each => each.is_idle)
+  window.settling = {now, since: still ? window.settling.since : performance.now()}
+  return places.every(each => each != null) && performance.now() - window.settling.since > 300
+}"""
+
+
+def settle(page: Page) -> None:
+    """Wait until the plots have drawn and keep their places: they find their sizes once they are all there."""
+    page.wait_for_function(SETTLED, polling=50)
 
 
 SPOT = """([column, x, y]) => {

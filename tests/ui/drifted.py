@@ -1,4 +1,7 @@
-"""A small world whose district 2.1 fails throughout and in which ndvi shifts from the fifth week on; monitored."""
+"""A small world whose district 2.1 fails throughout and in which ndvi shifts from the fifth week on; monitored.
+
+And a file was refused.
+"""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +12,9 @@ import pyarrow as pa
 from app.workspace import Workspace
 from monitoring.configuration import load_configuration
 from monitoring.run import run_window
-from storage.ingest import ingest_table
+from storage.ingest import ingest_file, ingest_table
 from storage.records import Window
-from tests.ui.watched import districts
+from tests.ui.watched import districts, write_refused
 from tests.ui.world import START, predictions, write_world
 
 WEEK = timedelta(days=7)
@@ -42,6 +45,7 @@ def write_drifted(folder: Path) -> Path:
         workspace.prepare()
         database, model = workspace.database, workspace.model("crops")
         ingest_table(database, model.stored, story(), "story")
+        ingest_file(database, model.stored, write_refused(folder))
         for number in JUDGED:
             window = week(number)
             judged = run_window(database, workspace.configuration, model, window, window.end, workspace.worker)

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from app.numbers import number
 from app.views.drift_heatmap import Grid, grid_of
 from storage.findings import findings
-from tests.ui.conftest import Served, Visit, tap
+from tests.ui.conftest import Served, Visit, settle, tap
 from tests.ui.drifted import week
 from tests.ui.world import FAILING
 
@@ -21,7 +21,7 @@ def opened(visit: Visit, served: Served, query: str = "") -> Page:
     visit.page.goto(f"{served.url}?page=drift{query}")
     expect(visit.page.locator(".dm-reasons")).to_be_visible()
     expect(visit.page.locator(".bk-Figure")).to_have_count(2)
-    visit.page.wait_for_timeout(500)
+    settle(visit.page)
     return visit.page
 
 

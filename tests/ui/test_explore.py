@@ -11,10 +11,9 @@ from app.views.figures import accuracy
 from monitoring.accuracy import overall
 from monitoring.tally import tally
 from storage.queries import Filter, outcomes
-from tests.ui.conftest import Served, Visit
+from tests.ui.conftest import Served, Visit, settle
 from tests.ui.world import CLASSES
 
-expect.set_options(timeout=40_000)
 pytestmark = pytest.mark.ui
 
 
@@ -23,8 +22,7 @@ def opened(visit: Visit, served: Served, query: str = "") -> Page:
     expect(figure(visit.page, "accuracy")).to_be_visible()
     expect(visit.page.locator(".bk-Figure")).to_have_count(5)
     expect(visit.page).to_have_url(re.compile("model=crops"))
-    # The plots settle their sizes once they are all there.
-    visit.page.wait_for_timeout(1000)
+    settle(visit.page)
     return visit.page
 
 

@@ -35,7 +35,7 @@ def test_every_chart_of_a_page_is_shown_once(seen: Visit, drifted: Served) -> No
         expect(page.locator(".MuiSkeleton-root")).to_have_count(0)
 
 
-def test_refused_rows_are_shown(look: Visit, watched: Served) -> None:
-    page = slow(look, watched, "runs")
+def test_refused_rows_are_shown(seen: Visit, drifted: Served) -> None:
+    page = slow(seen, drifted, "runs")
     page.locator(".dm-list tr", has_text=REFUSED_FILE).click()
     expect(page.locator(".dm-pairs")).to_have_count(20)

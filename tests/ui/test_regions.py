@@ -17,7 +17,7 @@ from storage.findings import findings
 from storage.queries import Filter, cells, outcomes
 from storage.records import Window
 from storage.regions import region_geometries
-from tests.ui.conftest import Served, Visit, tap
+from tests.ui.conftest import Served, Visit, settle, tap
 from tests.ui.drifted import week
 from tests.ui.world import CLASSES, FAILING
 
@@ -97,7 +97,7 @@ def test_a_row_opens_the_region_and_reload_and_back_keep_their_word(seen: Visit,
 def test_a_region_on_the_map_opens_its_page(seen: Visit, drifted: Served) -> None:
     page = opened(seen, drifted)
     expect(page.locator(".bk-Figure canvas").first).to_be_visible()
-    page.wait_for_timeout(1000)
+    settle(page)
     (spot,) = to_mercator(np.array([[65.5, 40.7]]))
     tap(page, "gap", *map(float, spot))
     page.wait_for_url(re.compile("region=d23"))
@@ -129,7 +129,7 @@ def test_drift_of_a_region_shows_both_distributions(seen: Visit, drifted: Served
     expect(reasons).to_contain_text("more than usual")
     expect(page.get_by_text(f"{NAME}, ndvi")).to_be_visible()
     expect(page.locator(".bk-Figure")).to_have_count(6)
-    page.wait_for_timeout(500)
+    settle(page)
     tap(page, "usual", 0.01, -1.0)
     expect(page.get_by_text(f"{NAME}, ndvi")).to_have_count(0)
     expect(page.get_by_text(re.compile(f"{NAME}, (rain|sensor|predicted|confidence)"))).to_be_visible()
