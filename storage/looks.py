@@ -20,17 +20,18 @@ from storage.catalog import class_names
 from storage.database import Database, at_one_moment
 from storage.errors import NotFoundError
 from storage.periods import DAY, EPOCH, Period, Piece
-from storage.rollups import BINS, CELL_SUMS, DAY_SUMS, MILLION, OF_OUTCOME, OUTCOME_SUMS, ROLLUPS, Spread
+from storage.rollups import BINS, CELL_SUMS, DAY_SUMS, MILLION, OUTCOME_SUMS, ROLLUPS, Rollup, Spread
 from storage.sources import Conditions, Filter, Part, Question, Stored, parts, stored
 
 MULTIPLE = 8  # a raster begins and ends at every so many cells, so that coarser cells join without a remainder
 ROWS_AT_ONCE = 500_000
 A_ROW_GROUP = 122_880  # rows that DuckDB reads together, whichever of them are wanted
 TYPES = {
-    "x": pa.int32(), "y": pa.int32(), "predicted": pa.int16(), "label": pa.int16(), "confidence": pa.float64(),
+    "x": pa.int64(), "y": pa.int64(), "predicted": pa.int16(), "label": pa.int16(), "confidence": pa.float64(),
     "entropy": pa.float32(), "predicted_at": pa.timestamp("ms"),
 }  # fmt: skip
 DRAWN_SUMS = tuple(name for name in CELL_SUMS if name != "sum_labelled_confidence")  # what a map says of a cell
+EVERYWHERE = (0, -grid.SIZE, grid.SIZE - 1, 2 * grid.SIZE)  # y goes on beyond the square
 NO_BITS = np.frombuffer(b"", np.uint8)  # read-only, as all that is read: loops are compiled for one or the other
 
 Values = npt.NDArray[np.float64]
@@ -88,7 +89,7 @@ class Cells:
         filter_, level, spread = asked.filter_, asked.level, there.spread
         assert spread is not None
         shift = grid.DEPTH - level
-        box = (0, 0, grid.SIZE - 1, grid.SIZE - 1) if filter_.bounds is None else grid.from_metres(filter_.bounds)
+        box = EVERYWHERE if filter_.bounds is None else grid.from_metres(filter_.bounds)
         whole = (spread.west, spread.north, spread.east, spread.south)
         x0, y0 = (max(mine, least) >> shift for mine, least in zip(box[:2], whole[:2], strict=True))
         x1, y1 = (min(mine, most) >> shift for mine, most in zip(box[2:], whole[2:], strict=True))
@@ -105,10 +106,9 @@ class Cells:
     def of_rollup(self, part: Part, where: str) -> str:
         rollup = ROLLUPS[part.rollup or ""]
         if rollup.name == "cell":
-            return f"SELECT {', '.join((*self.groups, *DRAWN_SUMS))} FROM {rollup.table} WHERE {where}"
-        return (
-            f"SELECT x, y, predicted, {_totals(rollup.sums, DRAWN_SUMS)} FROM {rollup.table} WHERE {where} GROUP BY ALL"
-        )
+            sums = ", ".join(f"{rollup.expression(each)} AS {each}" for each in DRAWN_SUMS)
+            return f"SELECT {', '.join(self.groups)}, {sums} FROM {rollup.table} WHERE {where}"
+        return f"SELECT x, y, predicted, {_totals(rollup, DRAWN_SUMS)} FROM {rollup.table} WHERE {where} GROUP BY ALL"
 
     def add_rollup(self, part: Part, batch: pa.RecordBatch) -> None:
         x, y, predicted = (_column(batch, name)[0] for name in ("x", "y", "predicted"))
@@ -146,7 +146,7 @@ class Outcomes:
 
     def of_rollup(self, part: Part, where: str) -> str:
         rollup, groups = ROLLUPS[part.rollup or ""], "predicted, label, confidence_bin"
-        return f"SELECT {groups}, {_totals(rollup.sums, OUTCOME_SUMS)} FROM {rollup.table} WHERE {where} GROUP BY ALL"
+        return f"SELECT {groups}, {_totals(rollup, OUTCOME_SUMS)} FROM {rollup.table} WHERE {where} GROUP BY ALL"
 
     def add_rollup(self, part: Part, batch: pa.RecordBatch) -> None:
         classes = len(self.sums)
@@ -190,7 +190,7 @@ class Days:
 
     def of_rollup(self, part: Part, where: str) -> str:
         rollup = ROLLUPS[part.rollup or ""]
-        return f"SELECT start, {_totals(rollup.sums, DAY_SUMS)} FROM {rollup.table} WHERE {where} GROUP BY ALL"
+        return f"SELECT start, {_totals(rollup, DAY_SUMS)} FROM {rollup.table} WHERE {where} GROUP BY ALL"
 
     def add_rollup(self, part: Part, batch: pa.RecordBatch) -> None:
         day = batch["start"].to_numpy(zero_copy_only=False).astype("datetime64[D]") - np.datetime64(self.first)
@@ -331,16 +331,15 @@ def _column(rows: pa.RecordBatch, name: str) -> compiled.Column:
     return np.frombuffer(values or b"", kind, len(column)), bits
 
 
-def _totals(held: Iterable[str], sums: Iterable[str]) -> str:
-    """Aggregates over a roll-up that holds some sums itself. DOUBLE adds whole numbers exactly up to 2^53."""
-    known = set(held)
-    return ", ".join(f"sum(({each if each in known else OF_OUTCOME[each]})::DOUBLE)::BIGINT AS {each}" for each in sums)
+def _totals(rollup: Rollup, sums: Iterable[str]) -> str:
+    """Aggregates over a roll-up. DOUBLE adds whole numbers exactly up to 2^53."""
+    return ", ".join(f"sum(({rollup.expression(each)})::DOUBLE)::BIGINT AS {each}" for each in sums)
 
 
 def positions(question: Question) -> compiled.Box:
     """The positions that lie in the cells of a question, ends included."""
     if question.cells is None:
-        return 0, 0, grid.SIZE - 1, grid.SIZE - 1
+        return EVERYWHERE
     level, x0, y0, x1, y1 = question.cells
     shift = grid.DEPTH - level
     return x0 << shift, y0 << shift, ((x1 + 1) << shift) - 1, ((y1 + 1) << shift) - 1
