@@ -328,7 +328,9 @@ def _column(rows: pa.RecordBatch, name: str) -> compiled.Column:
     column = rows[name] if rows[name].type == wanted else rows[name].cast(wanted)
     present, values = column.buffers()
     bits = np.frombuffer(present, np.uint8) if present is not None and column.null_count else NO_BITS
-    return np.frombuffer(values or b"", kind, len(column)), bits
+    found = np.frombuffer(values or b"", kind, len(column))
+    found.flags.writeable = False  # what was cast could be written to
+    return found, bits
 
 
 def _totals(rollup: Rollup, sums: Iterable[str]) -> str:
